@@ -1,0 +1,61 @@
+# Embeds every file under tools/client/pages/ into twinwire: a generated pages.cc takes the bytes in by .incbin
+# and lists them as core/page.h declares. Runs at configure time; a changed page only rebuilds that file.
+file(GLOB_RECURSE pages CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tools/client/pages/*)
+
+set(type_html "text/html; charset=utf-8")
+set(type_js "text/javascript; charset=utf-8")
+set(type_mjs "text/javascript; charset=utf-8")
+set(type_css "text/css; charset=utf-8")
+set(type_json "application/json")
+set(type_webmanifest "application/manifest+json")
+set(type_svg "image/svg+xml")
+set(type_png "image/png")
+set(type_ico "image/x-icon")
+set(type_txt "text/plain; charset=utf-8")
+set(type_woff2 "font/woff2")
+
+set(bytes "")
+set(externs "")
+set(rows "")
+set(count 0)
+foreach(page ${pages})
+  file(RELATIVE_PATH path ${CMAKE_SOURCE_DIR}/tools/client/pages ${page})
+  if(path STREQUAL "index.html")
+    set(path "")
+  endif()
+  get_filename_component(extension ${page} LAST_EXT)
+  string(REGEX REPLACE "^\\." "" extension "${extension}")
+  if(DEFINED type_${extension})
+    set(type "${type_${extension}}")
+  else()
+    set(type "application/octet-stream")
+  endif()
+  string(APPEND bytes "  \"twinwire_page_${count}: .incbin \\\"${page}\\\"\\n\"\n"
+                      "  \"twinwire_page_${count}_end: .byte 0\\n\"\n")
+  string(APPEND externs "extern \"C\" const char twinwire_page_${count}[], twinwire_page_${count}_end[];\n")
+  string(APPEND rows "    page(\"/${path}\", \"${type}\", twinwire_page_${count}, twinwire_page_${count}_end),\n")
+  math(EXPR count "${count} + 1")
+endforeach()
+
+set(text "// Generated from tools/client/pages by tools/twinwire/pages.cmake.\n#include <array>\n#include \"core/page.h\"\n\n")
+if(count GREATER 0)
+  string(APPEND text "asm(\n  \".pushsection .rodata\\n\"\n${bytes}  \".popsection\\n\");\n${externs}\n")
+endif()
+string(APPEND text "namespace twinwire {\nnamespace {\n[[maybe_unused]] Page page(std::string_view path, "
+  "std::string_view type, const char* begin, const char* end) {\n"
+  "  return {path, type, std::string_view(begin, static_cast<std::size_t>(end - begin))};\n}\n}  // namespace\n\n"
+  "std::span<const Page> embedded_pages() {\n"
+  "  static const std::array<Page, ${count}> pages = {\n${rows}  };\n  return pages;\n}\n\n}  // namespace twinwire\n")
+set(generated ${CMAKE_BINARY_DIR}/generated/pages.cc)
+file(CONFIGURE OUTPUT ${generated} CONTENT "${text}" @ONLY)
+set_source_files_properties(${generated} PROPERTIES OBJECT_DEPENDS "${pages}")
+
+add_library(twinwire_pages STATIC ${generated})
+target_include_directories(twinwire_pages PUBLIC ${CMAKE_SOURCE_DIR})
+set_target_properties(twinwire_pages PROPERTIES INTERPROCEDURAL_OPTIMIZATION OFF)
+get_target_property(kind twinwire_parts TYPE)
+if(kind STREQUAL "INTERFACE_LIBRARY")
+  target_link_libraries(twinwire_parts INTERFACE twinwire_pages)
+else()
+  target_link_libraries(twinwire_parts PUBLIC twinwire_pages)
+endif()
