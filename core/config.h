@@ -134,8 +134,6 @@ struct Config {
   struct Log {
     LogLevel level = LogLevel::info;
   } log;
-
-  bool operator==(const Config&) const = default;
 };
 
 // How a field's text is read and shown.
