@@ -1,6 +1,9 @@
 // The driver of a fuzz target where libFuzzer is not linked: runs every corpus file given, then N seeded
-// mutations of them, and prints the counts. Not coverage-guided. One thread; owns the corpus in memory.
-//   fuzz_NAME [--runs N] [--seed S] [--max-bytes N] [FILE|FOLDER...]
+// mutations of them (or as many as fit the seconds given), and prints the counts; a crash names the run and
+// its bytes. Not coverage-guided. One thread; owns the corpus in memory.
+//   fuzz_NAME [--runs N | --seconds S] [--seed S] [--max-bytes N] [FILE|FOLDER...]
+#include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -20,12 +23,33 @@ using Random = std::mt19937_64;
 
 struct Options {
   std::uint64_t runs = 20000;
+  std::uint64_t seconds = 0;  // 0: `runs` decides
   std::uint64_t seed = 1;
   std::size_t bytes_max = 4096;
   std::vector<std::filesystem::path> paths;
 };
 
+// What runs now, for the handler below.
+const std::string* running = nullptr;
+
+// The failing input goes to ./crash-input.
+void keep_input() {
+  if (running == nullptr) return;
+  if (std::FILE* file = std::fopen("crash-input", "wb")) {
+    std::fwrite(running->data(), 1, running->size(), file);
+    std::fclose(file);
+    std::fputs("the failing input is in ./crash-input\n", stderr);
+  }
+}
+
+void on_signal(int number) {
+  std::signal(number, SIG_DFL);
+  keep_input();
+  std::raise(number);
+}
+
 void run(const std::string& input) {
+  running = &input;
   LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(input.data()), input.size());
 }
 
@@ -78,6 +102,8 @@ Options parse(int argc, char** argv) {
     const bool has_value = i + 1 < argc;
     if (word == "--runs" && has_value) {
       options.runs = std::strtoull(argv[++i], nullptr, 10);
+    } else if (word == "--seconds" && has_value) {
+      options.seconds = std::strtoull(argv[++i], nullptr, 10);
     } else if (word == "--seed" && has_value) {
       options.seed = std::strtoull(argv[++i], nullptr, 10);
     } else if (word == "--max-bytes" && has_value) {
@@ -91,8 +117,13 @@ Options parse(int argc, char** argv) {
 
 }  // namespace
 
+// Present where a sanitizer is linked: it ends the process without a signal.
+extern "C" __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)());
+
 int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
+  for (const int number : {SIGABRT, SIGSEGV, SIGILL, SIGFPE, SIGTRAP}) std::signal(number, on_signal);
+  if (__sanitizer_set_death_callback != nullptr) __sanitizer_set_death_callback(keep_input);
   std::vector<std::string> corpus;
   for (const auto& path : options.paths) {
     if (std::filesystem::is_directory(path)) {
@@ -109,7 +140,13 @@ int main(int argc, char** argv) {
 
   Random random(options.seed);
   std::uint64_t bytes = 0;
-  for (std::uint64_t i = 0; i < options.runs; ++i) {
+  std::uint64_t runs = 0;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(options.seconds);
+  const auto goes_on = [&] {
+    if (options.seconds == 0) return runs < options.runs;
+    return runs % 64 != 0 || std::chrono::steady_clock::now() < end;
+  };
+  for (; goes_on(); ++runs) {
     std::string input = corpus[below(random, corpus.size())];
     for (std::uint64_t n = 1 + random() % 8; n > 0; --n) mutate_once(input, corpus, random);
     if (input.size() > options.bytes_max) input.resize(options.bytes_max);
@@ -117,7 +154,6 @@ int main(int argc, char** argv) {
     run(input);
   }
   std::printf("%s: %zu corpus files, %llu mutations (seed %llu), %llu bytes, no failure\n",
-              std::filesystem::path(argv[0]).filename().c_str(), files,
-              static_cast<unsigned long long>(options.runs), static_cast<unsigned long long>(options.seed),
-              static_cast<unsigned long long>(bytes));
+              std::filesystem::path(argv[0]).filename().c_str(), files, static_cast<unsigned long long>(runs),
+              static_cast<unsigned long long>(options.seed), static_cast<unsigned long long>(bytes));
 }
