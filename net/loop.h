@@ -1,0 +1,81 @@
+// The event loop of one shard: one or several io_urings, submitted to, slept on and read as one.
+// A direct table belongs to a ring and cannot be larger than RLIMIT_NOFILE, so more connections than that
+// need more rings; the thread sleeps on the first, and the others reach it through one eventfd, armed only
+// while it sleeps. Not here: what completions mean. They are queued, and the owner handles them in batches at
+// its own pace. attach() binds it to a thread; wake() is for any thread. Owns the rings and the eventfd.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/status.h"
+#include "net/descriptor.h"
+#include "net/ring.h"
+
+namespace twinwire {
+
+struct LoopOptions {
+  uint32_t rings = 1;
+  RingOptions ring;
+};
+
+class Loop {
+ public:
+  static Result<std::unique_ptr<Loop>> open(const LoopOptions& options);
+  ~Loop();
+
+  // Makes the calling thread the loop's own.
+  void attach();
+
+  Ring& ring(RingIndex index) { return *rings_[index_of(index)]; }
+  uint32_t ring_count() const { return static_cast<uint32_t>(rings_.size()); }
+
+  // Submits what is prepared on every ring. Failed sends are then in take_sends().
+  void submit();
+  // Runs what the kernel deferred and gathers completions, without sleeping. Valid until the next call of
+  // poll() or wait(). Bounded: at most a few thousand a call.
+  std::span<const Completion> poll();
+  // Submits, then sleeps until a completion, wake(), or `at_most_ms`. The completions are for the next
+  // poll().
+  void wait(uint32_t at_most_ms);
+  // Completions of sends (each one a failure, see net/sockets) gathered so far, ahead of all others: the
+  // bytes they speak of are still the caller's. Moves them to `out`.
+  void take_sends(std::vector<Completion>& out);
+
+  // Ends the present or the next wait(). Any thread; about a microsecond of system call.
+  void wake();
+  // The same from another loop's thread, without a system call of its own: IORING_OP_MSG_RING, sent with that
+  // loop's next submit(). `from` is the calling thread's loop.
+  void wake_from(Loop& from);
+  // True while the thread is inside wait(), or so near to it that it will look again. A waker that has made
+  // its news visible (sequentially consistent) and reads false need not wake.
+  bool asleep() const { return asleep_.load(std::memory_order_seq_cst); }  // partner: set_asleep()
+  // For the owner: declares sleep before its last look at what others may have left for it (design, section
+  // 6).
+  void set_asleep(bool asleep) { asleep_.store(asleep, std::memory_order_seq_cst); }  // partner: asleep()
+
+ private:
+  Loop() = default;
+  void gather(Ring& ring);
+  void arm_wake();
+  void notify_by_eventfd(bool on);
+
+  // Constant after attach().
+  std::vector<std::unique_ptr<Ring>> rings_;
+  int event_fd_ = -1;
+
+  // The loop's thread only.
+  std::vector<Completion> incoming_;
+  std::vector<Completion> handling_;
+  std::vector<Completion> sends_;
+  std::vector<Completion> scratch_;
+  std::vector<Loop*> peers_to_wake_;  // whose message failed: woken by eventfd instead
+
+  // Shared: whether a wake-up is needed at all.
+  alignas(64) std::atomic<bool> asleep_{false};
+};
+
+}  // namespace twinwire
