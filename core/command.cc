@@ -1,0 +1,192 @@
+#include "core/command.h"
+
+#include <simdjson.h>
+
+#include <charconv>
+
+#include "core/json.h"
+
+namespace twinwire {
+namespace {
+
+struct FieldName {
+  std::string_view wire;
+  std::string_view other;  // also accepted
+};
+
+// In the order of Field.
+constexpr std::array<FieldName, static_cast<size_t>(Field::count_)> kNames{{
+    {"room", "conversationId"}, {"user", ""},         {"users", ""},       {"content", ""},
+    {"encryptedContent", ""},   {"type", ""},         {"fileUrl", ""},     {"fileName", ""},
+    {"fileSize", ""},           {"replyTo", ""},      {"clientId", ""},    {"ack", ""},
+    {"exclude", ""},            {"limit", ""},        {"before", ""},      {"after", ""},
+    {"join", ""},               {"participantIds", ""}, {"name", ""},      {"isGroup", ""},
+    {"open", ""},               {"state", ""},        {"data", ""},        {"ephemeral", ""},
+    {"session", ""},            {"id", ""},           {"token", ""},       {"userId", ""},
+    {"userName", ""},           {"messageId", ""},    {"upTo", ""},        {"camera", ""},
+    {"mic", ""},                {"screen", ""},
+}};
+
+constexpr size_t kListMax = 256;
+
+Error invalid(const FieldSpec& spec, std::string_view what) {
+  std::string sentence = "'";
+  sentence += wire_name(spec.field);
+  sentence += "' ";
+  sentence += what;
+  return fail(Code::invalid_argument, std::move(sentence));
+}
+
+bool is_event_type(std::string_view text) {
+  if (text.empty() || text.size() > 64) return false;
+  for (char c : text) {
+    bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+              c == ':' || c == '-';
+    if (!ok) return false;
+  }
+  return true;
+}
+
+bool one_of(std::string_view words, std::string_view word) {
+  while (!words.empty()) {
+    size_t bar = words.find('|');
+    if (words.substr(0, bar) == word) return true;
+    words = bar == std::string_view::npos ? std::string_view() : words.substr(bar + 1);
+  }
+  return false;
+}
+
+Result<std::string> text_value(const FieldSpec& spec, simdjson::dom::element value, const NameLimits& limits) {
+  std::string_view text;
+  if (value.get_string().get(text)) return invalid(spec, "must be a string");
+  switch (spec.shape) {
+    case Shape::room_name:
+    case Shape::user_name: {
+      uint32_t max = spec.shape == Shape::room_name ? limits.room_name_bytes : limits.user_id_bytes;
+      if (auto ok = check_name(wire_name(spec.field), text, max); !ok) return ok.error();
+      break;
+    }
+    case Shape::text: {
+      uint64_t max = spec.max ? spec.max : limits.message_bytes;
+      if (text.size() > max) {
+        Error error = invalid(spec, "is longer than " + std::to_string(max) + " bytes");
+        if (!spec.max) error.code = Code::too_large;
+        return error;
+      }
+      break;
+    }
+    case Shape::word:
+      if (!one_of(spec.words, text)) return invalid(spec, "must be one of " + std::string(spec.words));
+      break;
+    case Shape::event_type:
+      if (!is_event_type(text)) return invalid(spec, "must be 1 to 64 of A-Z a-z 0-9 _ . : -");
+      break;
+    default:
+      if (text.size() > 64) return invalid(spec, "must be an eventId or a time");
+  }
+  return std::string(text);
+}
+
+Result<std::string> value_of(const FieldSpec& spec, simdjson::dom::element value, const NameLimits& limits) {
+  switch (spec.shape) {
+    case Shape::integer: {
+      uint64_t number = 0;
+      if (value.get_uint64().get(number)) return invalid(spec, "must be a whole number, 0 or more");
+      if (spec.max && number > spec.max) return invalid(spec, "must be at most " + std::to_string(spec.max));
+      return std::to_string(number);
+    }
+    case Shape::boolean: {
+      bool flag = false;
+      if (value.get_bool().get(flag)) return invalid(spec, "must be true or false");
+      return std::string(flag ? "true" : "false");
+    }
+    case Shape::object: {
+      std::string raw = simdjson::minify(value);
+      if (raw.size() > limits.message_bytes)
+        return fail(Code::too_large, "'" + std::string(wire_name(spec.field)) + "' is longer than " +
+                                         std::to_string(limits.message_bytes) + " bytes");
+      return raw;
+    }
+    default:
+      return text_value(spec, value, limits);
+  }
+}
+
+Result<std::vector<std::string>> names_of(const FieldSpec& spec, simdjson::dom::element value,
+                                          const NameLimits& limits) {
+  simdjson::dom::array array;
+  if (value.get_array().get(array)) return invalid(spec, "must be an array of user ids");
+  if (array.size() > kListMax) return invalid(spec, "must have at most 256 entries");
+  std::vector<std::string> names;
+  for (simdjson::dom::element item : array) {
+    auto name = text_value({spec.field, Shape::user_name}, item, limits);
+    if (!name) return name.error();
+    names.push_back(std::move(*name));
+  }
+  return names;
+}
+
+}  // namespace
+
+std::string_view wire_name(Field field) { return kNames[static_cast<size_t>(field)].wire; }
+
+uint64_t Args::number(Field field, uint64_t otherwise) const {
+  if (!has(field)) return otherwise;
+  uint64_t value = otherwise;
+  std::string_view digits = text(field);
+  std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  return value;
+}
+
+Result<void> check_name(std::string_view what, std::string_view name, uint32_t max) {
+  std::string subject = "'" + std::string(what) + "' ";
+  if (name.empty()) return fail(Code::invalid_argument, subject + "must not be empty");
+  if (name.size() > max)
+    return fail(Code::invalid_argument, subject + "must be at most " + std::to_string(max) + " bytes");
+  for (char c : name)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+      return fail(Code::invalid_argument, subject + "must not contain control characters");
+  if (!valid_utf8(name)) return fail(Code::invalid_argument, subject + "must be valid UTF-8");
+  return {};
+}
+
+Result<Args> decode_args(const CommandRow& row, std::string_view json, const NameLimits& limits) {
+  static thread_local simdjson::dom::parser parser;
+  simdjson::dom::object object;
+  Args args;
+  if (!json.empty()) {
+    simdjson::dom::element document;
+    if (auto error = parser.parse(json.data(), json.size()).get(document))
+      return fail(Code::invalid_json, std::string("the body is not valid JSON: ") + simdjson::error_message(error));
+    if (document.get_object().get(object))
+      return fail(Code::invalid_argument, "the parameters must be a JSON object");
+  }
+  for (const FieldSpec& spec : row.fields) {
+    simdjson::dom::element value;
+    const FieldName& name = kNames[static_cast<size_t>(spec.field)];
+    bool found = !json.empty() && (!object.at_key(name.wire).get(value) ||
+                                   (!name.other.empty() && !object.at_key(name.other).get(value)));
+    if (!found || value.is_null()) {
+      if (spec.required) return invalid(spec, "is required");
+      continue;
+    }
+    if (spec.shape == Shape::user_names) {
+      auto names = names_of(spec, value, limits);
+      if (!names) return names.error();
+      args.set_list(spec.field, std::move(*names));
+      continue;
+    }
+    auto decoded = value_of(spec, value, limits);
+    if (!decoded) return decoded.error();
+    args.set(spec.field, std::move(*decoded));
+  }
+  return args;
+}
+
+const CommandRow* find_command(std::string_view name) {
+  for (const CommandRow& row : command_table())
+    if (row.name == name) return &row;
+  return nullptr;
+}
+
+}  // namespace twinwire

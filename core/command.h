@@ -1,0 +1,124 @@
+// The command table: every command exists once, with its parameters, where it runs, and its handler.
+// A command is one row and one handler; decoding, routing, errors and both carriers come from the row.
+// Not here: bytes of HTTP or WS (net/gateway), the handlers themselves (commands_*.cc).
+// The table is constant; a Command belongs to one shard at a time and moves whole.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/status.h"
+#include "core/transport.h"
+#include "core/types.h"
+
+namespace twinwire {
+
+// Every parameter any command has, once. The wire name is in the table of command.cc.
+enum class Field : uint8_t {
+  room, user, users, content, encrypted_content, type, file_url, file_name, file_size, reply_to, client_id, ack, exclude,
+  limit, before, after, join, participants, name, is_group, open, state, data, ephemeral, session, id, token, user_id,
+  user_name, message_id, up_to, camera, mic, screen, count_
+};
+
+// What a parameter must look like. Sizes in bytes come from limits and are checked while decoding.
+enum class Shape : uint8_t {
+  room_name,    // 1…128 bytes of valid UTF-8 without control characters; "conversationId" is accepted too
+  user_name,    // likewise
+  user_names,   // an array of them, at most 256
+  text,         // any string
+  word,         // a string from FieldSpec::words
+  event_type,   // [A-Za-z0-9_.:-]{1,64}
+  integer,      // 0…max
+  boolean,
+  object,       // any JSON value, kept as raw JSON
+  cursor_or_time,  // an eventId, a messageId, or an RFC 3339 time
+};
+
+struct FieldSpec {
+  Field field;
+  Shape shape;
+  bool required = false;
+  uint64_t max = 0;                // integer: greatest value; text: greatest size in bytes (0: the message limit)
+  std::string_view words = {};     // word: "a|b|c"
+};
+
+// The decoded parameters. Absent ones are empty.
+class Args {
+ public:
+  std::string_view text(Field field) const { return values_[at(field)]; }
+  bool has(Field field) const { return present_ >> at(field) & 1; }
+  uint64_t number(Field field, uint64_t otherwise) const;
+  bool flag(Field field) const { return has(field) && text(field) == "true"; }
+  const std::vector<std::string>& list() const { return list_; }  // the one user_names parameter
+  void set(Field field, std::string value) {
+    values_[at(field)] = std::move(value);
+    present_ |= uint64_t{1} << at(field);
+  }
+  void set_list(Field field, std::vector<std::string> values) {
+    list_ = std::move(values);
+    present_ |= uint64_t{1} << at(field);
+  }
+
+ private:
+  static size_t at(Field field) { return static_cast<size_t>(field); }
+  uint64_t present_ = 0;
+  std::array<std::string, static_cast<size_t>(Field::count_)> values_;
+  std::vector<std::string> list_;
+};
+
+// Where a command runs.
+enum class Where : uint8_t {
+  here,     // the shard that received it
+  session,  // the shard that hosts the named session's stream (or, over WS, the connection's own)
+  room,     // the home of `room`
+  user,     // the home of the acting user
+};
+
+struct CommandRow;
+
+// One command on its way. Made by the gateway, run on `row->where`, answered to `origin`'s connection.
+struct Command {
+  const CommandRow* row = nullptr;
+  Args args;
+  Identity who;
+  SessionId session;            // the stream that sent it (WS), or the one a POST named; none otherwise
+  bool backend = false;         // an operator or a backend with a key: may publish anywhere
+  ShardIndex origin{};
+  ConnectionId connection = kNoConnection;  // on origin; answers go there
+  uint32_t connection_generation = 0;       // answers to a connection that has gone are dropped
+  std::string tag;                          // WS: the raw JSON of "id" ("" when absent)
+};
+
+class CommandContext;
+
+struct CommandRow {
+  std::string_view name;  // "messages.send"; POST /api/messages/send
+  Where where;
+  std::span<const FieldSpec> fields;
+  // Runs at home. Answers now or later through the context; owns the command.
+  void (*run)(CommandContext& context, Command command);
+};
+
+std::span<const CommandRow> command_table();
+const CommandRow* find_command(std::string_view name);
+std::string_view wire_name(Field field);
+
+struct NameLimits {
+  uint32_t room_name_bytes = 128;
+  uint32_t user_id_bytes = 128;
+  uint32_t message_bytes = 64 << 10;
+};
+
+// Decodes a JSON object (`{}` and "" are an empty one) into the row's parameters. Errors: invalid_json,
+// invalid_argument (missing, wrong type, out of range: the sentence names the parameter), too_large.
+Result<Args> decode_args(const CommandRow& row, std::string_view json, const NameLimits& limits);
+
+// A name as the protocol allows it: valid UTF-8 without control characters, 1…max bytes.
+Result<void> check_name(std::string_view what, std::string_view name, uint32_t max);
+
+}  // namespace twinwire

@@ -1,0 +1,71 @@
+// How far the store is: a few atomics that the writer moves and everyone reads.
+// Not here: how it is moved (store/writer.h). Written by the writer's thread, read by any.
+#pragma once
+
+#include <atomic>
+#include <vector>
+
+#include "core/types.h"
+
+namespace twinwire {
+
+// When an event may be delivered (the fan-out barrier).
+enum class DeliverPolicy : uint8_t { publish, commit };
+
+// One start of the server on this data directory. Cursors in (settled, first) belong to what may have been lost.
+struct StartRecord {
+  Sequence settled;                                  // R: settled through when this run began
+  Sequence first;                                    // L: the first sequence of this run
+  DeliverPolicy previous = DeliverPolicy::publish;   // the policy of the run that ended
+};
+
+// What opening a data directory tells the engine (design: "Crash", "Lease").
+struct StoreBoot {
+  Epoch epoch;
+  uint64_t room_key = 0;             // seed of the RoomId hash
+  Sequence first;                    // first sequence of this run
+  Sequence lease_end;                // sequences below it may be given
+  Sequence settled;                  // last settled_through on disk
+  std::vector<StartRecord> starts;   // oldest first; the last one is this run
+};
+
+class Durability {
+ public:
+  explicit Durability(Sequence settled, Sequence first)
+      : durable_(first.value - 1), synced_(settled.value) {}
+
+  // Everything up to here is settled (stored or unsaved, or had nothing to store). Moves after the outcomes are set.
+  Sequence durable() const { return {durable_.load(std::memory_order_acquire)}; }
+  // The last settled_through that is on disk. Ids that are no kept event's own never go past it.
+  Sequence synced() const { return {synced_.load(std::memory_order_acquire)}; }
+  // False while the store fails or its backlog is full: homes refuse kept events before claiming.
+  bool accepting() const { return accepting_.load(std::memory_order_acquire); }
+  // True while the store fails: under `commit`, typing and presence are shed.
+  bool failing() const { return failing_.load(std::memory_order_acquire); }
+
+  // Writer only. Each is a release store; the acquire loads above are the partners.
+  void set_durable(Sequence s) { durable_.store(s.value, std::memory_order_release); }
+  void set_synced(Sequence s) { synced_.store(s.value, std::memory_order_release); }
+  void set_accepting(bool b) { accepting_.store(b, std::memory_order_release); }
+  void set_failing(bool b) { failing_.store(b, std::memory_order_release); }
+
+  // Shards that want to hear of progress (pending acks, or slots behind the barrier) set their bit before they
+  // sleep; after moving anything above the writer takes the mask and calls Ring::wake_if_sleeping for each bit.
+  void wait_for_progress(ShardIndex shard) { waiting_.fetch_or(mask_of(shard), std::memory_order_seq_cst); }
+  uint64_t take_waiting() {
+    if (waiting_.load(std::memory_order_seq_cst) == 0) return 0;  // partner: wait_for_progress()
+    return waiting_.exchange(0, std::memory_order_seq_cst);
+  }
+
+  // Counters for operators (relaxed; writer only writes).
+  std::atomic<uint64_t> stored_events{0}, unsaved_events{0}, syncs{0}, backlog_events{0}, commit_failures{0};
+
+ private:
+  std::atomic<uint64_t> durable_;
+  std::atomic<uint64_t> synced_;
+  std::atomic<uint64_t> waiting_{0};
+  std::atomic<bool> accepting_{true};
+  std::atomic<bool> failing_{false};
+};
+
+}  // namespace twinwire

@@ -1,0 +1,63 @@
+// Engine: the shards and what they share: ring, durability, history, configuration.
+// Not here: threads. The server gives each shard a thread, the simulator runs them all in one.
+// Constant after construction but for `draining`; everything mutable belongs to a shard or is an atomic of its own.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/config.h"
+#include "core/durability.h"
+#include "core/history.h"
+#include "core/mailbox.h"
+#include "core/mutation.h"
+#include "core/ring.h"
+#include "core/transport.h"
+
+namespace twinwire {
+
+class Shard;
+
+class Engine {
+ public:
+  struct Parts {
+    const Config& config;
+    const StoreBoot& boot;
+    const Clock& clock;
+    Ring& ring;
+    Durability& durability;
+    History& history;
+    Mutation mutation = Mutation::none;
+  };
+  // One transport and one random source per shard, by index; all of it outlives the engine.
+  Engine(const Parts& parts, std::vector<Transport*> transports, std::vector<Random*> randoms);
+  ~Engine();
+
+  uint32_t shard_count() const { return static_cast<uint32_t>(shards_.size()); }
+  Shard& shard(ShardIndex index) { return *shards_[index_of(index)]; }
+  void reply_to(ShardIndex to, MailRef mail);
+  void room_trimmed(RoomId room, Sequence trimmed_through);  // from the store's retention; any thread
+
+  const Config& config() const { return parts_.config; }
+  const StoreBoot& boot() const { return parts_.boot; }
+  const Clock& clock() const { return parts_.clock; }
+  Ring& ring() { return parts_.ring; }
+  Durability& durability() { return parts_.durability; }
+  History& history() { return parts_.history; }
+  bool mutated(Mutation m) const { return parts_.mutation == m; }
+
+  // From now on streams are refused with `draining`; net ends the open ones.
+  void start_draining() { draining_.store(true, std::memory_order_relaxed); }
+  bool draining() const { return draining_.load(std::memory_order_relaxed); }
+  uint64_t started_ms() const { return started_ms_; }
+
+ private:
+  Parts parts_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+  std::atomic<bool> draining_{false};
+  uint64_t started_ms_;
+};
+
+}  // namespace twinwire

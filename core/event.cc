@@ -1,0 +1,184 @@
+#include "core/event.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <ctime>
+#include <new>
+
+#include "core/json.h"
+#include "core/status.h"
+
+namespace twinwire {
+
+namespace {
+constexpr uint8_t kTextOpcode = 1;
+}  // namespace
+
+size_t write_ws_header(char out[10], uint8_t opcode, size_t payload_size) {
+  out[0] = static_cast<char>(0x80 | opcode);
+  if (payload_size < 126) {
+    out[1] = static_cast<char>(payload_size);
+    return 2;
+  }
+  size_t digits = payload_size <= 0xffff ? 2 : 8;
+  out[1] = digits == 2 ? 126 : 127;
+  for (size_t i = 0; i < digits; i++) out[2 + i] = static_cast<char>(payload_size >> 8 * (digits - 1 - i));
+  return 2 + digits;
+}
+
+std::string format_timestamp(uint64_t wall_ms) {
+  time_t seconds = static_cast<time_t>(wall_ms / 1000);
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
+                     utc.tm_hour, utc.tm_min, utc.tm_sec, wall_ms % 1000);
+}
+
+// Builds the JSON and the two forms. A friend, so that Event's header stays free of the encoding.
+class EventCoder {
+ public:
+  EventCoder(const EventDraft& draft, Epoch epoch, bool direct) : draft_(draft), epoch_(epoch), direct_(direct) {
+    write_json();
+  }
+
+  EventRef build() {
+    bool with_id = !direct_ && draft_.event_class == EventClass::kept;
+    std::string_view json = json_;
+    sse_.reserve(json.size() + draft_.type.size() + 64);
+    if (with_id) {
+      sse_ += "id: ";
+      size_t at = sse_.size();
+      append_cursor(sse_);
+      sse_places_[sse_count_++] = static_cast<uint32_t>(at + 13);
+      sse_ += '\n';
+    }
+    sse_ += "event: ";
+    sse_ += draft_.type;
+    sse_ += "\ndata: ";
+    for (uint32_t i = 0; i < json_count_; i++)
+      sse_places_[sse_count_++] = static_cast<uint32_t>(sse_.size()) + json_places_[i];
+    sse_ += json;
+    sse_ += "\n\n";
+    char header[10];
+    size_t header_size = write_ws_header(header, kTextOpcode, json.size());
+    return assemble({header, header_size}, json);
+  }
+
+ private:
+  void append_cursor(std::string& out) {
+    char text[Cursor::kTextSize];
+    Cursor{epoch_, Sequence{0}}.write(text);
+    out.append(text, sizeof text);
+  }
+
+  void write_json() {
+    json_.reserve(draft_.data.size() + 256);
+    json_ += '{';
+    if (!direct_) {
+      json_ += "\"eventId\":\"";
+      json_places_[json_count_++] = static_cast<uint32_t>(json_.size() + 13);
+      append_cursor(json_);
+      json_ += "\",";
+    }
+    json_ += "\"type\":";
+    append_json_string(json_, draft_.type);
+    if (draft_.room_name) {
+      json_ += ",\"tenantId\":";
+      append_json_string(json_, draft_.room_name.tenant());
+    }
+    if (!draft_.shown_room.empty()) {
+      json_ += ",\"room\":";
+      append_json_string(json_, draft_.shown_room);
+    }
+    if (draft_.user) {
+      json_ += ",\"userId\":";
+      append_json_string(json_, draft_.user.text());
+    }
+    json_ += ",\"timestamp\":\"";
+    json_ += format_timestamp(draft_.wall_ms);
+    json_ += "\",\"data\":";
+    data_at_ = static_cast<uint32_t>(json_.size());
+    if (draft_.sequence_place != EventDraft::kNoPlace)
+      json_places_[json_count_++] = data_at_ + draft_.sequence_place;
+    json_ += draft_.data;
+    json_ += '}';
+  }
+
+  EventRef assemble(std::string_view header, std::string_view json) {
+    size_t extras = draft_.type.size() + draft_.shown_room.size() + draft_.client_id.size() + draft_.room_record.size();
+    size_t size = sizeof(Event) + sse_.size() + header.size() + json.size() + extras;
+    void* memory = std::malloc(size);
+    TW_CHECK(memory != nullptr);
+    Event* event = new (memory) Event();
+    event->size_ = static_cast<uint32_t>(size);
+    event->kind_ = draft_.kind;
+    event->effect_ = draft_.effect;
+    event->class_ = draft_.event_class;
+    event->exclude_ = draft_.exclude;
+    event->exclude_session_ = draft_.exclude_session;
+    event->room_ = draft_.room;
+    event->room_name_ = draft_.room_name;
+    event->user_ = draft_.user;
+    event->subject_ = draft_.subject;
+    event->wall_ms_ = draft_.wall_ms;
+    event->content_hash_ = draft_.content_hash;
+    event->sse_size_ = static_cast<uint32_t>(sse_.size());
+    event->ws_size_ = static_cast<uint32_t>(header.size() + json.size());
+    event->ws_header_ = static_cast<uint8_t>(header.size());
+    event->data_at_ = static_cast<uint32_t>(header.size()) + data_at_;
+    event->data_size_ = static_cast<uint32_t>(draft_.data.size());
+    event->type_size_ = static_cast<uint8_t>(draft_.type.size());
+    event->shown_room_size_ = static_cast<uint8_t>(draft_.shown_room.size());
+    event->client_id_size_ = static_cast<uint16_t>(draft_.client_id.size());
+    event->room_record_size_ = static_cast<uint32_t>(draft_.room_record.size());
+    char* out = event->bytes();
+    for (std::string_view part : {std::string_view(sse_), header, json, draft_.type, draft_.shown_room,
+                                  draft_.client_id, draft_.room_record}) {
+      if (!part.empty()) std::memcpy(out, part.data(), part.size());
+      out += part.size();
+    }
+    for (uint32_t i = 0; i < sse_count_; i++) event->place_[event->places_++] = sse_places_[i];
+    for (uint32_t i = 0; i < json_count_; i++)
+      event->place_[event->places_++] = event->sse_size_ + event->ws_header_ + json_places_[i];
+    return EventRef::adopt(event);
+  }
+
+  const EventDraft& draft_;
+  const Epoch epoch_;
+  const bool direct_;
+  std::string json_, sse_;
+  uint32_t data_at_ = 0;
+  std::array<uint32_t, 3> sse_places_{};
+  std::array<uint32_t, 2> json_places_{};
+  uint32_t sse_count_ = 0, json_count_ = 0;
+};
+
+EventRef Event::encode(const EventDraft& draft, Epoch epoch) { return EventCoder(draft, epoch, false).build(); }
+
+void Event::patch(Sequence sequence) {
+  sequence_ = sequence;
+  char digits[kSequenceDigits];
+  write_sequence(digits, sequence);
+  for (uint8_t i = 0; i < places_; i++) std::memcpy(bytes() + place_[i], digits, kSequenceDigits);
+}
+
+void Event::release() const {
+  // The last holder frees; acq_rel pairs with every other holder's release.
+  if (refs_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  Event* self = const_cast<Event*>(this);
+  self->~Event();
+  std::free(self);
+}
+
+EventRef encode_direct(std::string_view type, std::string_view tenant, std::string_view data, uint64_t wall_ms) {
+  EventDraft draft;
+  draft.type = type;
+  draft.data = data;
+  draft.room_name = tenant.empty() ? Name() : Name(tenant, "");
+  draft.wall_ms = wall_ms;
+  draft.event_class = EventClass::ephemeral;
+  return EventCoder(draft, Epoch{}, true).build();
+}
+
+}  // namespace twinwire

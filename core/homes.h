@@ -1,0 +1,153 @@
+// Homes: the rooms and users whose home is this shard. Home decides: who may, in which order, once; then it claims
+// its place in the ring. It keeps tails for readers, settles acks as the writer passes, and tells presence and typing.
+// Not here: sessions and what they are sent (sessions.h), the commands themselves (commands_*.cc).
+// The shard's thread only.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/command.h"
+#include "core/history.h"
+#include "core/index.h"
+#include "core/ring.h"
+#include "core/room.h"
+#include "core/slab.h"
+
+namespace twinwire {
+
+class Shard;
+template <typename T>
+class Answer;
+
+// What a joiner's shard learns of a room. `cut` is J: everything the room publishes later is above it.
+struct JoinAnswer {
+  Code code = Code::ok;
+  Sequence cut;
+  Sequence last_kept;
+  Sequence trimmed_through;
+  Sequence readable_from;  // reads of this user start here
+  RoomKind kind = RoomKind::open;
+};
+
+struct UserAnswer {
+  Code code = Code::ok;
+  Sequence cut;
+  Sequence inbox_last_kept;
+  std::vector<Membership> memberships;
+};
+
+// How sessions of one shard came and went in a room, told once per tick.
+struct PresenceDelta {
+  RoomId room;
+  Name room_name;
+  Name user;
+  int32_t sessions = 0;
+};
+
+// Typing and presence as they are, for a session that skipped some.
+struct RoomState {
+  RoomId room;
+  std::string typing_json;    // data of a `typing` event, empty if nobody types
+  std::string presence_json;  // data of a `presence.diff` with the count
+};
+
+struct PublishSpec {
+  EventDraft draft;                 // room, names, data; wall time and client id are filled in
+  Ring::Priority priority = Ring::Priority::normal;
+};
+
+class Homes {
+ public:
+  explicit Homes(Shard& shard);
+  ~Homes();
+
+  // ---- asked by sessions, anywhere ----
+  void join_room(RoomId room, const Name& name, const Name& user, ShardIndex joiner, bool observer,
+                 Answer<JoinAnswer> answer);
+  void leave_room(RoomId room, ShardIndex leaver);
+  void join_user(const Name& user, ShardIndex joiner, Answer<UserAnswer> answer);
+  void leave_user(const Name& user, ShardIndex leaver);
+  void read(const Name& room_name, const ReadRequest& request, Answer<std::shared_ptr<const ReadAnswer>> answer);
+  void presence(std::vector<PresenceDelta> deltas);
+  RoomState room_state(RoomId room);
+  void trimmed(RoomId room, Sequence trimmed_through);
+
+  // ---- used by commands at home ----
+  // Runs `use` with the room, loaded from the store if need be (then later). Inboxes included.
+  void with_room(RoomId id, const Name& name, std::function<void(Room&)> use);
+  void with_user(const Name& user, std::function<void(UserHome&)> use);
+  // Claims a place for the event and publishes it: patch, slot, tail. No claim: overloaded or storage_unavailable.
+  Result<EventRef> publish(Room& room, const EventDraft& draft, Ring::Priority priority = Ring::Priority::normal);
+  // Publishes a command's event: idempotency first, then the claim; answers now or when it is stored. `body` makes
+  // the answer's fields from the event, e.g. {"message":…}.
+  using MakeBody = std::string (*)(const Event& event);
+  void publish_command(Room& room, Command command, EventDraft draft, MakeBody body);
+  // An event for one user's every session, through the inbox. Kept ones wait for room in the ring, never lost.
+  void publish_inbox(const Name& user, std::string type, std::string shown_room, std::string data, EventEffect effect,
+                     Name subject);
+  // The user's list changed at the room's home: the user's home follows and tells the user's sessions.
+  void membership_changed(const Name& user, Membership membership, bool added, std::string type, std::string data);
+  void set_typing(Room& room, const Name& user, bool typing);
+  void set_presence_state(Room& room, const Name& user, std::string state);
+  std::string presence_list(const Room& room, uint32_t max) const;
+  bool presence_on(const Room& room) const;
+  static std::string room_json(const Room& room, bool with_participants);
+
+  // ---- the tick ----
+  void settle();        // acks, unsaved events, tails; as far as the writer is
+  void run_timers();    // typing that ends, presence to tell, rooms to drop
+  bool waits_for_store() const { return !unsettled_.empty(); }
+  Millis next_deadline() const;
+  size_t room_count() const { return rooms_.size(); }
+  size_t user_count() const { return user_index_.size(); }
+  template <typename Visit>
+  void for_each_room(Visit&& visit) const {
+    for (const auto& [id, room] : rooms_) visit(*room);
+  }
+
+ private:
+  Room& make_room(RoomId id, const Name& name);
+  void load(Room& room);
+  void loaded(RoomId id, std::unique_ptr<RoomRecord> record);
+  void load_failed(Room& room);
+  uint32_t find_user(const Name& user) const;
+  UserHome& make_user(const Name& user);
+  void drop_user_if_unused(uint32_t index);
+  void read_loaded(Room& room, const ReadRequest& request, Answer<std::shared_ptr<const ReadAnswer>> answer);
+  Sequence cut();
+  void admit_new(Room& room, Command command, const EventDraft& draft, MakeBody body, DedupeKey key, bool has_key);
+  void answer_duplicate(Room& room, Command command, const DedupeEntry& entry, MakeBody body);
+  void answer_stored(Room& room, Command command, Sequence sequence, MakeBody body);
+  void check_store_for(Room& room, Command command, EventDraft draft, MakeBody body, DedupeKey key);
+  void remember(Room& room, const DedupeKey& key, DedupeEntry entry);
+  void settle_room(Room& room, Sequence durable);
+  void settle_ack(Room& room, PendingAck ack);
+  void tell_unsaved(Room& room, const Event& event, const PendingAck* ack);
+  void trim_tail(Room& room, Sequence durable);
+  void tell_presence(Room& room);
+  void tell_typing(Room& room, const Name& user, bool is_typing);
+  bool room_timers(Room& room);
+  void wants_timer(Room& room);
+  void publish_waiting();
+
+  Shard& shard_;
+  std::unordered_map<RoomId, std::unique_ptr<Room>> rooms_;
+  std::vector<RoomId> unsettled_;       // rooms with events the writer has not settled
+  std::vector<RoomId> timed_;           // rooms with typing or presence to tell
+  Slab<UserHome> users_;
+  struct HashUser {
+    const Slab<UserHome>* users;
+    uint32_t operator()(uint32_t index) const { return users->at(index).user.hash(); }
+  };
+  Index<HashUser> user_index_;
+  std::vector<std::function<bool()>> waiting_publishes_;  // membership and inbox events the ring had no room for
+  Millis next_sweep_ = 0;
+  uint32_t in_sweep_ = 0;
+};
+
+}  // namespace twinwire

@@ -1,0 +1,72 @@
+// Index: finds slab objects by key. Open addressing over 32-bit slab indexes, 4 bytes a slot, at most 7/8 full;
+// the keys stay in the objects.
+// One thread (the owner's).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/slab.h"
+
+namespace twinwire {
+
+// HashOf: uint32_t(uint32_t index), the hash of a stored object; called while growing and erasing.
+template <typename HashOf>
+class Index {
+ public:
+  explicit Index(HashOf hash_of) : hash_of_(std::move(hash_of)) {}
+
+  // The stored index for which `equal(index)` holds, or kNone.
+  template <typename Equal>
+  uint32_t find(uint32_t hash, Equal&& equal) const {
+    if (slots_.empty()) return kNone;
+    for (uint32_t i = hash & mask(); slots_[i] != kNone; i = (i + 1) & mask())
+      if (equal(slots_[i])) return slots_[i];
+    return kNone;
+  }
+  // The key must not be there yet.
+  void insert(uint32_t hash, uint32_t value) {
+    if ((count_ + 1) * 8 > slots_.size() * 7) grow();
+    place(hash, value);
+    count_++;
+  }
+  // The value must be there.
+  void erase(uint32_t hash, uint32_t value) {
+    uint32_t hole = hash & mask();
+    while (slots_[hole] != value) hole = (hole + 1) & mask();
+    for (uint32_t i = (hole + 1) & mask(); slots_[i] != kNone; i = (i + 1) & mask()) {
+      uint32_t ideal = hash_of_(slots_[i]) & mask();
+      if (((i - ideal) & mask()) < ((i - hole) & mask())) continue;  // may not move before its own place
+      slots_[hole] = slots_[i];
+      hole = i;
+    }
+    slots_[hole] = kNone;
+    count_--;
+  }
+  uint32_t size() const { return count_; }
+  template <typename Visit>
+  void for_each(Visit&& visit) const {
+    for (uint32_t value : slots_)
+      if (value != kNone) visit(value);
+  }
+
+ private:
+  uint32_t mask() const { return static_cast<uint32_t>(slots_.size()) - 1; }
+  void place(uint32_t hash, uint32_t value) {
+    uint32_t i = hash & mask();
+    while (slots_[i] != kNone) i = (i + 1) & mask();
+    slots_[i] = value;
+  }
+  void grow() {
+    std::vector<uint32_t> old = std::move(slots_);
+    slots_.assign(old.empty() ? 16 : old.size() * 2, kNone);
+    for (uint32_t value : old)
+      if (value != kNone) place(hash_of_(value), value);
+  }
+
+  HashOf hash_of_;
+  std::vector<uint32_t> slots_;
+  uint32_t count_ = 0;
+};
+
+}  // namespace twinwire

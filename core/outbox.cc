@@ -1,0 +1,305 @@
+#include "core/outbox.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "core/status.h"
+
+namespace twinwire {
+namespace {
+
+struct RawBytes {
+  uint32_t size;
+  char bytes[];
+};
+
+// How many different joined runs one flush keeps: rooms are flushed one after the other, so few are alive at once.
+constexpr uint32_t kJoinedMax = 8;
+constexpr size_t kScratchKeep = 64 << 10;
+
+}  // namespace
+
+Entry Entry::raw(std::string_view bytes) {
+  auto* memory = static_cast<RawBytes*>(std::malloc(sizeof(RawBytes) + bytes.size()));
+  TW_CHECK(memory != nullptr);
+  memory->size = static_cast<uint32_t>(bytes.size());
+  std::memcpy(memory->bytes, bytes.data(), bytes.size());
+  return Entry(reinterpret_cast<uintptr_t>(memory) | kRaw);
+}
+
+std::string_view Entry::bytes(Form form) const {
+  if (is_raw()) {
+    auto* raw = reinterpret_cast<const RawBytes*>(bits_ & ~kBits);
+    return {raw->bytes, raw->size};
+  }
+  return form == Form::ws ? event()->ws() : event()->sse();
+}
+
+void Entry::keep() {
+  if (bits_ & kBits) return;
+  event()->prepay(1);
+  bits_ |= kOwned;
+}
+
+void Entry::release() {
+  if (is_raw()) std::free(reinterpret_cast<void*>(bits_ & ~kBits));
+  else if (bits_ & kOwned) event()->release();
+  bits_ = 0;
+}
+
+Outboxes::~Outboxes() {
+  for (Stream& stream : streams_) clear(stream);
+}
+
+void Outboxes::open(ConnectionId id, uint32_t generation) {
+  while (size_ <= index_of(id)) streams_.emplace_back(), size_++;
+  Stream& stream = at(id);
+  TW_CHECK(!stream.open);
+  stream = Stream{};
+  stream.open = true;
+  stream.generation = generation;
+}
+
+void Outboxes::close(ConnectionId id) {
+  Stream& stream = at(id);
+  clear(stream);
+  stream.open = false;
+  stream.session = kNone;
+}
+
+void Outboxes::push(ConnectionId id, Entry entry) {
+  Stream& stream = at(id);
+  if (!stream.open || stream.closing) return entry.release();
+  if (stream.blocked) entry.keep();
+  if (stream.first.empty()) {
+    stream.first = entry;
+  } else {
+    if (!stream.more) stream.more = acquire();
+    stream.more->push_back(entry);
+  }
+  mark_dirty(id, stream);
+}
+
+void Outboxes::mark_dirty(ConnectionId id, Stream& stream) {
+  if (stream.dirty || stream.blocked) return;
+  stream.dirty = true;
+  dirty_.push_back(id);
+}
+
+void Outboxes::close_when_flushed(ConnectionId id) {
+  Stream& stream = at(id);
+  if (!stream.open || stream.closing) return;
+  stream.closing = true;
+  mark_dirty(id, stream);
+}
+
+bool Outboxes::overfull(ConnectionId id) const {
+  const Stream& stream = const_cast<Outboxes*>(this)->at(id);
+  if (stream.first.empty()) return false;
+  size_t raw = stream.first.is_raw() ? stream.first.bytes(stream.form).size() : 0;
+  if (stream.more)
+    for (const Entry& entry : *stream.more)
+      if (entry.is_raw()) raw += entry.bytes(stream.form).size();
+  return raw > limits_.raw_bytes_max;
+}
+
+uint32_t Outboxes::queued(ConnectionId id) {
+  Stream& stream = at(id);
+  return (stream.first.empty() ? 0 : 1) + (stream.more ? static_cast<uint32_t>(stream.more->size()) : 0);
+}
+
+std::vector<EventRef> Outboxes::take_events(ConnectionId id) {
+  Stream& stream = at(id);
+  std::vector<EventRef> events;
+  std::vector<Entry> rest;
+  auto sort_out = [&](Entry entry) {
+    if (entry.empty()) return;
+    if (entry.is_raw()) return rest.push_back(entry);
+    events.push_back(EventRef::share(entry.event()));
+    entry.release();
+  };
+  sort_out(std::exchange(stream.first, Entry()));
+  if (stream.more) {
+    for (Entry entry : *stream.more) sort_out(entry);
+    give_back(std::exchange(stream.more, nullptr));
+  }
+  for (Entry entry : rest) push(id, entry);
+  return events;
+}
+
+void Outboxes::drop_events(ConnectionId id) {
+  Stream& stream = at(id);
+  if (!stream.first.empty() && !stream.first.is_raw() && stream.offset == 0) stream.first.release();
+  if (stream.more) {
+    std::erase_if(*stream.more, [](Entry& entry) {
+      bool drop = !entry.is_raw();
+      if (drop) entry.release();
+      return drop;
+    });
+  }
+  if (stream.first.empty()) pop_front(stream);
+}
+
+// Moves the next entry into `first` (which has been released).
+void Outboxes::pop_front(Stream& stream) {
+  stream.first = Entry();
+  stream.offset = 0;
+  if (!stream.more) return;
+  if (!stream.more->empty()) {
+    stream.first = stream.more->front();
+    stream.more->erase(stream.more->begin());
+  }
+  if (stream.more->empty()) give_back(std::exchange(stream.more, nullptr));
+}
+
+void Outboxes::clear(Stream& stream) {
+  if (!stream.first.empty()) stream.first.release();
+  if (stream.more) {
+    for (Entry& entry : *stream.more) entry.release();
+    give_back(std::exchange(stream.more, nullptr));
+  }
+  stream.offset = 0;
+}
+
+std::vector<Entry>* Outboxes::acquire() {
+  if (pool_.empty()) {
+    pool_all_.push_back(std::make_unique<std::vector<Entry>>());
+    return pool_all_.back().get();
+  }
+  auto* entries = pool_.back();
+  pool_.pop_back();
+  return entries;
+}
+
+void Outboxes::give_back(std::vector<Entry>* entries) {
+  entries->clear();
+  pool_.push_back(entries);
+}
+
+std::string& Outboxes::scratch() {
+  if (scratch_used_ == scratch_.size()) scratch_.emplace_back();
+  std::string& bytes = scratch_[scratch_used_++];
+  bytes.clear();
+  return bytes;
+}
+
+const std::string& Outboxes::assemble(const Stream& stream) {
+  std::string& out = scratch();
+  out += stream.first.bytes(stream.form).substr(stream.offset);
+  if (stream.more)
+    for (const Entry& entry : *stream.more) out += entry.bytes(stream.form);
+  return out;
+}
+
+const std::string& Outboxes::joined(Form form, const Stream& stream) {
+  for (uint32_t i = joined_used_; i-- > 0;) {
+    const Joined& run = joined_[i];
+    if (run.form != form || run.key.size() != stream.more->size() + 1 || run.key[0] != stream.first) continue;
+    bool same = mutate_join_by_ends
+                    ? run.key.back() == stream.more->back()
+                    : std::memcmp(run.key.data() + 1, stream.more->data(), stream.more->size() * sizeof(Entry)) == 0;
+    if (!same) continue;
+    joined_hits++;
+    return run.bytes;
+  }
+  if (joined_used_ == kJoinedMax) return assemble(stream);
+  if (joined_used_ == joined_.size()) joined_.emplace_back();
+  Joined& run = joined_[joined_used_++];
+  joined_built++;
+  run.form = form;
+  run.key.assign(1, stream.first);
+  run.key.insert(run.key.end(), stream.more->begin(), stream.more->end());
+  run.bytes.clear();
+  for (const Entry& entry : run.key) run.bytes += entry.bytes(form);
+  return run.bytes;
+}
+
+void Outboxes::queue_send(ConnectionId id, Stream& stream) {
+  std::string_view out;
+  if (!stream.more) {
+    out = stream.first.bytes(stream.form).substr(stream.offset);
+  } else if (stream.offset == 0 && !stream.first.is_raw()) {
+    out = joined(stream.form, stream);
+  } else {
+    out = assemble(stream);
+  }
+  sends++;
+  bytes += out.size();
+  frames += 1 + (stream.more ? stream.more->size() : 0);
+  transport_.send(id, out.data(), out.size());
+}
+
+const std::vector<FlushResult>& Outboxes::flush() {
+  results_.clear();
+  flushing_.clear();
+  std::swap(flushing_, dirty_);
+  for (ConnectionId id : flushing_) {
+    Stream& stream = at(id);
+    stream.dirty = false;
+    stream.cut_short = false;
+    if (stream.open && !stream.first.empty()) queue_send(id, stream);
+  }
+  transport_.submit();
+  for (ConnectionId id : flushing_) {
+    Stream& stream = at(id);
+    if (!stream.open) continue;
+    if (stream.cut_short) continue;  // on_short_send said what there is to say
+    if (stream.attention) {
+      FlushResult result{id, true, {}, {}};
+      finish(id, stream, result);
+      results_.push_back(result);
+    } else {
+      clear(stream);
+    }
+    if (stream.closing) transport_.close(id);
+  }
+  // Joined runs hold borrowed events: they end with the flush. Large buffers are not kept.
+  joined_used_ = 0;
+  for (; scratch_used_ > 0; scratch_used_--)
+    if (scratch_[scratch_used_ - 1].capacity() > kScratchKeep) scratch_[scratch_used_ - 1] = std::string();
+  return results_;
+}
+
+void Outboxes::finish(ConnectionId, Stream& stream, FlushResult& result) {
+  result.last_sent = stream.first.empty() ? Sequence{0} : stream.first.sequence();
+  if (stream.more)
+    for (const Entry& entry : *stream.more)
+      if (entry.sequence().value) result.last_sent = entry.sequence();
+  clear(stream);
+}
+
+void Outboxes::on_short_send(ConnectionId id, size_t sent) {
+  Stream& stream = at(id);
+  shorts++;
+  FlushResult result{id, false, {}, {}};
+  while (!stream.first.empty()) {
+    size_t left = stream.first.bytes(stream.form).size() - stream.offset;
+    if (sent < left) break;
+    sent -= left;
+    if (stream.first.sequence().value) result.last_sent = stream.first.sequence();
+    stream.first.release();
+    pop_front(stream);
+  }
+  stream.offset += static_cast<uint32_t>(sent);
+  stream.cut_short = true;
+  stream.blocked = true;
+  if (!stream.first.empty()) result.first_unsent = stream.first.sequence();
+  if (stream.more)
+    for (const Entry& entry : *stream.more) {
+      if (result.first_unsent.value) break;
+      result.first_unsent = entry.sequence();
+    }
+  drop_events(id);
+  if (!stream.first.empty()) stream.first.keep();
+  transport_.want_writable(id);
+  results_.push_back(result);
+}
+
+void Outboxes::on_writable(ConnectionId id) {
+  Stream& stream = at(id);
+  if (!stream.open) return;
+  stream.blocked = false;
+  mark_dirty(id, stream);
+}
+
+}  // namespace twinwire

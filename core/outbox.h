@@ -1,0 +1,145 @@
+// Outboxes: what the connections of one shard have still to be sent, and the flush that sends it: one send per
+// connection and tick, of everything that waits.
+// Not here: which session gets what (sessions.cc), sockets (Transport).
+// The shard's thread only. Owns raw bytes and, past a flush, references to events.
+//
+// Joined runs: when many connections wait for exactly the same events (a busy room), the frames are joined once per
+// form and the same bytes are sent to all. A joined run is taken only by a connection whose whole queue equals its
+// key, entry by entry, so a session that follows something else in between never gets another's bytes.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/event.h"
+#include "core/slab.h"
+#include "core/transport.h"
+#include "core/types.h"
+
+namespace twinwire {
+
+// One queued frame: an event of the log (borrowed until the end of the tick, or owned), or raw bytes (owned).
+class Entry {
+ public:
+  Entry() = default;
+  static Entry borrow(const Event* event) { return Entry(reinterpret_cast<uintptr_t>(event)); }
+  static Entry own(EventRef event) { return Entry(reinterpret_cast<uintptr_t>(event.detach()) | kOwned); }
+  static Entry raw(std::string_view bytes);
+
+  bool empty() const { return bits_ == 0; }
+  bool is_raw() const { return bits_ & kRaw; }
+  const Event* event() const { return reinterpret_cast<const Event*>(bits_ & ~kBits); }
+  // The log position of the event; 0 for raw bytes.
+  Sequence sequence() const { return is_raw() ? Sequence{0} : event()->sequence(); }
+  std::string_view bytes(Form form) const;
+  // A borrowed event becomes owned: it must outlive the tick.
+  void keep();
+  void release();
+  bool operator==(const Entry&) const = default;
+
+ private:
+  static constexpr uintptr_t kOwned = 1, kRaw = 2, kBits = 3;
+  explicit Entry(uintptr_t bits) : bits_(bits) {}
+  uintptr_t bits_ = 0;
+};
+
+// The output side of one connection. 40 bytes.
+struct Stream {
+  Entry first;
+  std::vector<Entry>* more = nullptr;  // from the pool; null while at most one entry waits
+  uint32_t offset = 0;                 // bytes of `first` that the kernel already has
+  uint32_t session = kNone;
+  uint32_t generation = 0;
+  uint32_t tokens_at_ds = 0;  // rate limit: when `tokens` was right, in tenths of a second
+  uint16_t tokens = 0;        // commands left, in tenths
+  Form form = Form::none;
+  bool open : 1 = false;
+  bool dirty : 1 = false;
+  bool blocked : 1 = false;    // the socket is full; on_writable comes
+  bool closing : 1 = false;    // close when empty
+  bool attention : 1 = false;  // the session wants to hear how its flush went (it is not live)
+  bool cut_short : 1 = false;  // within a flush
+};
+
+// How a flush went for a stream that wants to know.
+struct FlushResult {
+  ConnectionId connection;
+  bool whole = true;
+  Sequence last_sent;     // newest log event whose last byte is in the kernel, 0 if none was
+  Sequence first_unsent;  // oldest queued log event that is not, 0 if none
+};
+
+class Outboxes {
+ public:
+  struct Limits {
+    uint32_t raw_bytes_max = 1 << 20;  // unsent raw bytes past which a connection is overfull
+  };
+  Outboxes(Transport& transport, Limits limits) : transport_(transport), limits_(limits) {}
+  ~Outboxes();
+
+  void open(ConnectionId id, uint32_t generation);
+  void close(ConnectionId id);
+  Stream& at(ConnectionId id) { return streams_[index_of(id)]; }
+  bool is_open(ConnectionId id) const { return index_of(id) < size_ && const_cast<Outboxes*>(this)->at(id).open; }
+  bool is_open(ConnectionId id, uint32_t generation) {
+    return is_open(id) && at(id).generation == generation;
+  }
+
+  void push(ConnectionId id, Entry entry);
+  void push_raw(ConnectionId id, std::string_view bytes) { push(id, Entry::raw(bytes)); }
+  void close_when_flushed(ConnectionId id);
+  bool overfull(ConnectionId id) const;
+  uint32_t queued(ConnectionId id);
+
+  // Takes the queued log events out of a stream (a poll's answer), in order. Raw entries stay.
+  std::vector<EventRef> take_events(ConnectionId id);
+  // Drops queued log events, but for one that is partly in the kernel.
+  void drop_events(ConnectionId id);
+
+  // Sends everything dirty. Results: streams with attention, short ones, and those now closed (close was called).
+  const std::vector<FlushResult>& flush();
+  bool anything_dirty() const { return !dirty_.empty(); }
+  void on_short_send(ConnectionId id, size_t sent);
+  void on_writable(ConnectionId id);
+
+  uint64_t sends = 0, frames = 0, bytes = 0, shorts = 0, joined_hits = 0, joined_built = 0;
+
+  // For the test of the tests only: compare joined runs by their ends (wrong, and the simulator must see it).
+  bool mutate_join_by_ends = false;
+
+ private:
+  struct Joined {
+    Form form;
+    std::vector<Entry> key;
+    std::string bytes;
+  };
+  void mark_dirty(ConnectionId id, Stream& stream);
+  void queue_send(ConnectionId id, Stream& stream);
+  const std::string& joined(Form form, const Stream& stream);
+  const std::string& assemble(const Stream& stream);
+  void finish(ConnectionId id, Stream& stream, FlushResult& result);
+  void pop_front(Stream& stream);
+  void clear(Stream& stream);
+  std::vector<Entry>* acquire();
+  void give_back(std::vector<Entry>* entries);
+  std::string& scratch();
+
+  Transport& transport_;
+  const Limits limits_;
+  std::deque<Stream> streams_;
+  uint32_t size_ = 0;
+  std::vector<ConnectionId> dirty_, flushing_;
+  std::vector<FlushResult> results_;
+  std::vector<std::unique_ptr<std::vector<Entry>>> pool_all_;
+  std::vector<std::vector<Entry>*> pool_;
+  std::deque<Joined> joined_;        // this flush's runs, newest last; few
+  uint32_t joined_used_ = 0;
+  std::deque<std::string> scratch_;  // bytes that must live until submit
+  uint32_t scratch_used_ = 0;
+};
+
+}  // namespace twinwire

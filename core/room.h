@@ -1,0 +1,142 @@
+// Room: one room as its home shard knows it: readers' mask, tail, dedupe, pending acks, members, presence, typing.
+// Plain state with small operations; what happens when is decided in homes.cc.
+// The home shard's thread only.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/command.h"
+#include "core/event.h"
+#include "core/history.h"
+#include "core/types.h"
+
+namespace twinwire {
+
+class Homes;
+
+// The newest kept events of a room, oldest first: everything from first() on is here, so a read below asks the store.
+class Tail {
+ public:
+  void append(EventRef event) {
+    bytes_ += event->size();
+    events_.push_back(std::move(event));
+  }
+  bool empty() const { return events_.empty(); }
+  // Everything kept with a sequence >= first() is in the tail. With an empty tail: nothing above floor_.
+  Sequence first() const { return events_.empty() ? floor_ + 1 : events_.front()->sequence(); }
+  const std::deque<EventRef>& events() const { return events_; }
+  uint64_t bytes() const { return bytes_; }
+  void drop_front() {
+    floor_ = events_.front()->sequence();
+    bytes_ -= events_.front()->size();
+    events_.pop_front();
+  }
+  // Unsaved events leave; the order of the rest stays.
+  template <typename Predicate>
+  void remove_if(Predicate predicate) {
+    std::erase_if(events_, [&](const EventRef& event) {
+      if (!predicate(event)) return false;
+      bytes_ -= event->size();
+      return true;
+    });
+  }
+  void set_floor(Sequence floor) { floor_ = std::max(floor_, floor); }
+  // Events with after < sequence <= upto, oldest first; false when a limit cut them.
+  bool collect(Sequence after, Sequence upto, uint32_t max_events, uint64_t max_bytes, std::vector<EventRef>& out) const;
+
+ private:
+  std::deque<EventRef> events_;
+  Sequence floor_;  // everything kept at or below is settled in the store (or was never there)
+  uint64_t bytes_ = 0;
+};
+
+// Identifies a command to be done once: hash of (sender, client id), 128 bits.
+struct DedupeKey {
+  uint64_t high = 0, low = 0;
+  bool operator==(const DedupeKey&) const = default;
+};
+struct DedupeKeyHash {
+  size_t operator()(const DedupeKey& key) const { return key.low; }
+};
+
+struct DedupeEntry {
+  Sequence sequence;
+  uint64_t content_hash = 0;
+  EventRef event;               // while in memory
+  std::vector<Command> waiting; // retries of a pending one: they get the first's outcome
+};
+
+// A command that waits for its event to be stored.
+struct PendingAck {
+  Sequence sequence;
+  EventRef event;
+  bool wants_reply = false;  // ack: stored; the answer comes at the end
+  Command command;           // for the reply, and for whom to tell when unsaved
+  DedupeKey dedupe;
+  bool has_dedupe = false;
+};
+
+struct Present {
+  uint32_t sessions = 0;
+  std::string state;  // JSON the user set, empty for none
+};
+
+struct Typist {
+  Name user;
+  Millis until = 0;
+};
+
+struct Room {
+  RoomId id;
+  Name name;
+  RoomKind kind = RoomKind::open;
+  bool loaded = false;
+  bool existed = false;        // the store knew it, or it was created since
+  HistoryAccess history = HistoryAccess::since_joined;
+  std::string title, created_by;
+  uint64_t created_wall_ms = 0, updated_wall_ms = 0;
+  uint64_t mask = 0;           // shards with readers
+  Sequence last_kept, trimmed_through, cleared_through;
+  Tail tail;
+  std::deque<PendingAck> acks;
+  std::unordered_map<DedupeKey, DedupeEntry, DedupeKeyHash> dedupe;
+  std::deque<DedupeKey> dedupe_order;  // settled ones leave oldest first
+  std::unordered_map<Name, Sequence> members;  // user → since
+  // Commands of one sender that wait for the store's word on an earlier id.
+  std::unordered_map<Name, std::deque<Command>> held;
+  std::vector<std::function<void(Room&)>> when_loaded;
+
+  std::unordered_map<Name, Present> present;
+  std::vector<std::string> presence_joined, presence_left, presence_updated;  // not yet told
+  bool presence_dirty = false;
+  Millis presence_told_at = 0;
+  std::vector<Typist> typing;
+  bool typing_dirty = false;  // a change was shed and must still be told
+
+  uint32_t busy = 0;  // reads and look-ups under way: not to be dropped
+  Millis idle_since = 0;
+
+  bool is_member(const Name& user) const { return members.contains(user); }
+  bool may_read(const Name& user) const { return kind == RoomKind::open || is_member(user); }
+  // From where this user may read (closed rooms show nothing from before the membership).
+  Sequence readable_from(const Name& user) const;
+};
+
+// A user as the user's home shard knows it. Small: there is one per connected user. The Room of the inbox exists only
+// while it holds events or is read.
+struct UserHome {
+  Name user;
+  uint64_t mask = 0;  // shards that host sessions of this user
+  std::unique_ptr<std::vector<Membership>> memberships;
+  std::unique_ptr<std::vector<std::function<void(UserHome&)>>> loading;  // set while the store is asked
+  Sequence inbox_last_kept;
+};
+
+}  // namespace twinwire

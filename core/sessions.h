@@ -1,0 +1,266 @@
+// Sessions: the sessions hosted on this shard, what they follow, and how they catch up.
+//   joining → replaying → live ↔ lagging → (stream gone) detached → forgotten
+// A session is fed from the ring only while live; otherwise it reads (cursor, target] from tails and store until it
+// meets the live end. Opening, resuming, reading slowly and gaining a room are this one mechanism.
+// Not here: rooms' own state (homes.h), bytes and sends (outbox.h).
+// The shard's thread only.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/history.h"
+#include "core/homes.h"
+#include "core/index.h"
+#include "core/outbox.h"
+#include "core/slab.h"
+#include "core/transport.h"
+#include "core/types.h"
+
+namespace twinwire {
+
+class Shard;
+struct Slot;
+
+enum class SessionState : uint8_t { joining, replaying, live, lagging, detached };
+std::string_view word_of(SessionState state);
+
+// What a session needs only while it is not live, or has no stream.
+struct Catchup {
+  StreamRequest request;
+  uint32_t joins_due = 0;           // answers of homes that are still out
+  Sequence cut;                     // T: nothing is sent before the shard has consumed it
+  bool connected_told = false;
+  bool resumed = false;
+  std::vector<std::string> forbidden;
+  // one read over all rooms
+  bool reading = false;
+  bool newest = false;              // the read of history=N
+  uint32_t reads_due = 0;
+  Sequence target;                  // what the read goes up to
+  Sequence bound;                   // a room was gained here: the read may not move the cursor past it
+  bool failed = false;
+  struct Part {
+    RoomId room;
+    std::string name;
+    Sequence after;
+    std::shared_ptr<const ReadAnswer> answer;
+  };
+  std::vector<Part> parts;
+  Sequence pushed_through;          // once the outbox is out, the cursor is here
+  bool pushed = false;
+  std::vector<EventRef> held;       // live events above `target`, to go behind the answer
+  bool holding = false;
+  Sequence inbox_last_kept;
+  std::vector<RoomId> told_trimmed;
+  bool state_skipped = false;       // typing or presence passed while not live
+  Millis retry_at = 0;
+  bool from_earliest = false;
+};
+
+// A session whose stream is gone.
+struct Detached {
+  Millis since = 0;
+  bool presence_given_up = false;
+  std::vector<PresenceDelta> present;  // where it still counts as present
+};
+
+struct Session {
+  SessionId id;
+  Name user;
+  Sequence cursor;               // exact unless live; live: everything the shard has consumed and flushed
+  uint32_t connection = kNone;
+  uint32_t subscriptions = kNone;  // list head
+  uint32_t next_of_user = kNone;
+  uint32_t local_user = kNone;
+  SessionState state = SessionState::joining;
+  bool observer = false;
+  bool queued = false;           // in the list of those to be moved on
+  uint8_t heartbeat_seconds = 15;
+  uint32_t opened_ds = 0;        // tenths of a second, for operators
+  std::unique_ptr<Catchup> catchup;
+  std::unique_ptr<Detached> detached;
+};
+
+// One session follows one room.
+struct Subscription {
+  uint32_t session = kNone;
+  uint32_t room = kNone;           // LocalRoom
+  uint32_t next_of_session = kNone;
+  uint32_t place = 0;              // in LocalRoom::subscriptions
+  uint64_t since : 60 = 0;         // what lies below is not this stream's: gained later, or closed before
+  uint64_t active : 1 = 0;         // delivered to; not yet while a command that gains the room is under way
+  uint64_t present : 1 = 0;        // counted in the room's presence
+};
+
+// A room that sessions of this shard follow.
+struct LocalRoom {
+  RoomId id;
+  Name name;
+  Sequence last_kept;              // newest kept event up to what the shard consumed
+  Sequence cut;                    // J of the shard's own join
+  std::vector<uint32_t> subscriptions;
+  uint32_t asks = 0;               // joins under way
+  RoomKind kind = RoomKind::open;
+  bool joined = false;
+  bool leaving = false;            // waits in the list of leaves of this tick
+};
+
+// The sessions of one user here; stands for their subscription to the user's inbox.
+struct LocalUser {
+  Name user;
+  uint32_t sessions = kNone;  // list by next_of_user
+  bool joined = false;
+};
+
+struct Released {
+  bool found = false;
+  std::vector<PresenceDelta> present;
+};
+
+class Sessions {
+ public:
+  explicit Sessions(Shard& shard);
+  ~Sessions();
+
+  // ---- from net ----
+  void open(ConnectionId connection, StreamRequest request);
+  void heartbeat(ConnectionId connection);
+  void end_stream(ConnectionId connection, std::string_view code, std::string_view reason, int close_code,
+                  bool reconnect, uint32_t after_ms);
+  void connection_closed(ConnectionId connection);
+  uint32_t on_connection(ConnectionId connection) const;
+  Session& at(uint32_t index) { return sessions_[index]; }
+  uint32_t find(SessionId id) const;
+
+  // ---- commands of a session (its host runs them) ----
+  // Follows a room from now on; `then` gets the cut, or why not.
+  void follow_by_command(uint32_t session, const Name& room, std::function<void(Shard&, JoinAnswer)> then);
+  std::string info_json(uint32_t session);
+
+  // ---- the directory: sessions whose id is at home here ----
+  void take_over(SessionId id, const Name& user, ShardIndex new_host, Answer<Released> answer);
+  void locate(SessionId id, std::function<void(ShardIndex)> use);
+  void forget_moved(SessionId id, ShardIndex host);
+  Released release(SessionId id, const Name& user);
+
+  // ---- the tick ----
+  // Delivers one event of the ring to this shard's readers. False: the budget ended inside the member list;
+  // call again with the same slot.
+  bool deliver(const Event& event, uint32_t& budget);
+  void flushed(const FlushResult& result);
+  void move_on();       // sessions that can go a step further
+  void answer_polls();
+  void run_timers();
+  void send_leaves();
+  void send_presence();
+  bool waits() const { return !queue_.empty(); }
+  bool paused() const { return paused_room_ != kNone; }
+  Millis next_deadline() const;
+
+  uint32_t session_count() const { return sessions_.live(); }
+  struct Counts {
+    uint32_t sse = 0, ws = 0, poll = 0;
+  };
+  Counts counts() const { return counts_; }
+  void list_json(std::string& out, bool& first) const;
+  uint32_t readers_of(RoomId room) const;
+
+ private:
+  friend class SessionsForTest;
+  // opening
+  void start(ConnectionId connection, uint32_t generation, StreamRequest request, SessionId id, bool resumed,
+             std::vector<PresenceDelta> present);
+  uint32_t make_session(SessionId id, const Name& user);
+  void user_answered(uint32_t session, SessionId id, UserAnswer answer);
+  void follow(uint32_t session, const Name& room, Sequence since, bool active, bool at_once);
+  void join_answered(uint32_t session, SessionId id, RoomId room, bool tell, JoinAnswer answer);
+  void room_answered(RoomId room, const JoinAnswer& answer);
+  void connected(uint32_t session);
+  Sequence base_cursor(Session& session, std::string& reset_reason);
+  void tell_reset(Session& session, std::string_view reason, const std::vector<std::string>& rooms, Sequence at);
+  void tell(Session& session, std::string_view type, std::string_view data, bool with_id, Sequence id);
+  // catching up
+  void queue(uint32_t session);
+  void step(uint32_t session);
+  void read_history(uint32_t session);
+  void read_rooms(uint32_t session);
+  void ask_read(uint32_t session, RoomId room, const Name& name, ReadRequest request);
+  void read_answered(uint32_t session, SessionId id, size_t part, std::shared_ptr<const ReadAnswer> answer);
+  void read_done(uint32_t session);
+  void push_history(uint32_t session);
+  void go_live(uint32_t session);
+  void fall_back(uint32_t session, Sequence cursor);
+  Catchup& catchup_of(Session& session);
+  void tell_states(uint32_t session);
+  // delivery
+  bool wants(const Session& session, const Event& event) const;
+  void deliver_one(uint32_t session, const Event& event);
+  void deliver_inbox(const LocalUser& user, const Event& event);
+  void gained(const LocalUser& user, const Event& event);
+  void removed(uint32_t local_room, const Event& event);
+  void hold(Session& session, const Event& event);
+  void answer_poll(uint32_t session);
+  // following
+  uint32_t local_room(RoomId id, const Name& name);
+  uint32_t find_room(RoomId id) const;
+  uint32_t find_local_user(const Name& user) const;
+  uint32_t subscription_of(uint32_t session, uint32_t room) const;
+  uint32_t subscribe(uint32_t session, uint32_t room, Sequence since, bool active);
+  void unsubscribe(uint32_t session, uint32_t room);
+  void drop_room_if_unused(uint32_t room);
+  void count_present(uint32_t session, uint32_t subscription);
+  void queue_presence(const LocalRoom& room, const Name& user, int32_t sessions);
+  // ending
+  void detach(uint32_t session, bool keep_presence);
+  void forget(uint32_t session);
+  void say_bye(Session& session, std::string_view code, std::string_view reason, int close_code, bool reconnect,
+               uint32_t after_ms);
+  void unlink_user(uint32_t session);
+  void count_stream(Form form, int by);
+
+  Shard& shard_;
+  Slab<Session> sessions_;
+  Slab<Subscription> subscriptions_;
+  Slab<LocalRoom> rooms_;
+  Slab<LocalUser> users_;
+  struct HashSession {
+    const Slab<Session>* slab;
+    uint32_t operator()(uint32_t i) const { return static_cast<uint32_t>(slab->at(i).id.low); }
+  };
+  struct HashRoom {
+    const Slab<LocalRoom>* slab;
+    uint32_t operator()(uint32_t i) const { return static_cast<uint32_t>(slab->at(i).id.low); }
+  };
+  struct HashUser {
+    const Slab<LocalUser>* slab;
+    uint32_t operator()(uint32_t i) const { return slab->at(i).user.hash(); }
+  };
+  Index<HashSession> by_id_;
+  Index<HashRoom> room_index_;
+  Index<HashUser> user_index_;
+  struct Moved {
+    ShardIndex host{};
+    bool busy = false;
+    std::deque<std::function<void()>> waiting;
+  };
+  std::unordered_map<SessionId, Moved> moved_;
+  std::vector<uint32_t> queue_, moving_;          // sessions to move on
+  std::vector<uint32_t> polls_ready_;
+  std::vector<RoomId> leaves_;
+  std::vector<Name> user_leaves_;
+  std::vector<PresenceDelta> presence_;
+  std::deque<std::pair<Millis, SessionId>> detached_;  // in order of `since`: presence ends, then the session
+  std::deque<std::pair<Millis, SessionId>> kept_;
+  std::vector<std::pair<Millis, SessionId>> poll_deadlines_, retries_;
+  // a delivery that paused inside a member list
+  uint32_t paused_room_ = kNone;
+  uint32_t paused_at_ = 0;
+  Counts counts_;
+};
+
+}  // namespace twinwire

@@ -1,0 +1,214 @@
+// Shard: everything one core owns. It reads the ring, hosts sessions and homes rooms, and runs the tick that moves
+// all of it. Its parts: Outboxes (bytes to connections), Sessions (hosted here), Homes (rooms and users homed here).
+// Not here: sockets (Transport), threads (net/server), the disk (History, Durability).
+// One thread: the shard's own; other shards reach it only through its mailbox.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/command.h"
+#include "core/config.h"
+#include "core/durability.h"
+#include "core/history.h"
+#include "core/homes.h"
+#include "core/mailbox.h"
+#include "core/metrics.h"
+#include "core/mutation.h"
+#include "core/outbox.h"
+#include "core/ring.h"
+#include "core/sessions.h"
+#include "core/transport.h"
+#include "core/types.h"
+
+namespace twinwire {
+
+class Engine;
+class Shard;
+
+// The right to answer one ask, once, from any place on the answering shard.
+template <typename T>
+class Answer {
+ public:
+  using Then = std::function<void(Shard&, T)>;
+  Answer() = default;
+  Answer(Engine* engine, ShardIndex origin, Then then)
+      : engine_(engine), origin_(origin), then_(std::make_shared<Then>(std::move(then))) {}
+  // `from` is the shard that answers.
+  void operator()(Shard& from, T value) const;
+  explicit operator bool() const { return then_ != nullptr; }
+
+ private:
+  Engine* engine_ = nullptr;
+  ShardIndex origin_{};
+  std::shared_ptr<Then> then_;
+};
+
+class Shard {
+ public:
+  Shard(Engine& engine, ShardIndex index, Transport& transport, Random& random);
+  ~Shard();
+
+  // ---- what net calls (see transport.h for the way back) ----
+  void connection_opened(ConnectionId connection, uint32_t generation);
+  void connection_closed(ConnectionId connection);
+  void write(ConnectionId connection, std::string_view bytes) { outboxes_.push_raw(connection, bytes); }
+  void close_when_flushed(ConnectionId connection) { outboxes_.close_when_flushed(connection); }
+  bool overfull(ConnectionId connection) const { return outboxes_.overfull(connection); }
+  void on_short_send(ConnectionId connection, size_t sent) { outboxes_.on_short_send(connection, sent); }
+  void on_writable(ConnectionId connection) { outboxes_.on_writable(connection); }
+
+  void open_stream(ConnectionId connection, StreamRequest request) { sessions_.open(connection, std::move(request)); }
+  void heartbeat(ConnectionId connection) { sessions_.heartbeat(connection); }
+  void end_stream(ConnectionId connection, Code code, std::string_view reason, bool reconnect, uint32_t after_ms) {
+    sessions_.end_stream(connection, word_of(code), reason, close_code_of(code), reconnect, after_ms);
+  }
+  bool has_stream(ConnectionId connection) { return sessions_.on_connection(connection) != kNone; }
+  void command(Command command);
+
+  enum class Gather : uint8_t { stats, rooms, sessions, metrics };
+  void gather(Gather what, ConnectionId connection, std::string tag);
+
+  void tick();
+  // Declares sleep and looks once more; true: nothing is left to do and the loop may block until next_deadline().
+  bool idle();
+  void awake();
+  Millis next_deadline() const;
+
+  // ---- services for the parts ----
+  Engine& engine() { return engine_; }
+  ShardIndex index() const { return index_; }
+  Ring& ring();
+  Durability& durability();
+  History& history();
+  const Config& config() const;
+  Outboxes& outboxes() { return outboxes_; }
+  Sessions& sessions() { return sessions_; }
+  Homes& homes() { return homes_; }
+  Transport& transport() { return transport_; }
+  Metrics& metrics() { return metrics_; }
+  Random& random() { return random_; }
+  Millis now() const { return now_; }
+  uint64_t wall_ms() const;
+  Sequence consumed() const { return consumed_; }
+  // The highest position that reads may return: what the fan-out may deliver.
+  Sequence barrier() const;
+  Epoch epoch() const;
+  RoomId room_id(const Name& room) const;
+  RoomId inbox_id(const Name& user) const;
+  ShardIndex home_of(RoomId room) const;
+  ShardIndex home_of(SessionId session) const;
+  Cursor cursor(Sequence sequence) const { return {epoch(), sequence}; }
+
+  // Runs `request(Shard&, Answer<T>)` on `to`, and `then(Shard&, T)` here when it has answered. Never lost: waits
+  // in order when `to` is full or no credit is left (see crowded()).
+  template <typename T, typename Request, typename Then>
+  void ask(ShardIndex to, Request request, Then then) {
+    Answer<T> answer(&engine_, index_, std::move(then));
+    dispatch(to, true, make_mail([request = std::move(request), answer](Shard& there) mutable {
+               request(there, std::move(answer));
+             }));
+  }
+  // Runs `mail(Shard&)` on `to`. Never lost, in order with asks.
+  template <typename F>
+  void post(ShardIndex to, F function) {
+    dispatch(to, false, make_mail(std::move(function)));
+  }
+  // A History callback that runs `then(Shard&, T)` here.
+  template <typename T, typename Then>
+  Done<T> from_history(Then then);
+  // Runs later in this tick, never within the caller.
+  template <typename F>
+  void soon(F function) {
+    soon_.push_back(make_mail(std::move(function)));
+  }
+  // Too much is waiting to be mailed: new commands are refused as overloaded.
+  bool crowded() const { return outgoing_count_ > kOutgoingMax; }
+  void answer_arrived(bool by_mail) {
+    if (by_mail) credits_++;
+  }
+  Mailbox& mailbox() { return mailbox_; }
+
+  // Answers a command (now or later); dropped when its connection has gone.
+  void reply(const Command& command, Reply reply);
+
+ private:
+  friend class Engine;
+  static constexpr uint32_t kRequestsMax = 1 << 14;
+  static constexpr uint32_t kCredits = 1 << 14;
+  static constexpr uint32_t kOutgoingMax = 4096;
+  static constexpr uint32_t kSlotsPerTick = 128;  // then flush: what gathers meanwhile is the next batch
+
+  struct Outgoing {
+    bool credit;
+    MailRef mail;
+  };
+  void dispatch(ShardIndex to, bool credit, MailRef mail);
+  bool send_now(ShardIndex to, bool credit, MailRef& mail);
+  void send_waiting();
+  void wake_posted();
+  bool drain_mail();
+  bool consume_ring();
+  void run_soon();
+  void route(Command command);
+  bool admit(const Command& command);
+
+  // Constant after construction.
+  Engine& engine_;
+  const ShardIndex index_;
+  Transport& transport_;
+  Random& random_;
+
+  // This shard only.
+  Millis now_ = 0;
+  Sequence consumed_;
+  Metrics metrics_;
+  Outboxes outboxes_;
+  Homes homes_;
+  Sessions sessions_;
+  std::deque<MailRef> soon_;
+  std::vector<std::deque<Outgoing>> outgoing_;
+  uint32_t outgoing_count_ = 0;
+  uint32_t credits_ = kCredits;
+  uint64_t posted_mask_ = 0;
+  std::vector<EventRef> tick_events_;  // what this tick's outboxes borrow
+
+  // Shared.
+  Mailbox mailbox_;
+};
+
+}  // namespace twinwire
+
+#include "core/engine.h"
+
+namespace twinwire {
+
+template <typename T>
+void Answer<T>::operator()(Shard& from, T value) const {
+  auto mail = make_mail([then = then_, value = std::move(value), by_mail = from.index() != origin_](Shard& shard) mutable {
+    shard.answer_arrived(by_mail);
+    (*then)(shard, std::move(value));
+  });
+  if (from.index() == origin_) return from.soon([mail = std::shared_ptr<Mail>(std::move(mail))](Shard& s) { mail->run(s); });
+  engine_->reply_to(origin_, std::move(mail));
+}
+
+template <typename T, typename Then>
+Done<T> Shard::from_history(Then then) {
+  // A credit would be right here too; reads are bounded by the asks that cause them (one each), which hold one.
+  Engine* engine = &engine_;
+  ShardIndex to = index_;
+  auto shared = std::make_shared<Then>(std::move(then));
+  return [engine, to, shared](T value) {
+    auto box = std::make_shared<T>(std::move(value));
+    engine->reply_to(to, make_mail([shared, box](Shard& shard) mutable { (*shared)(shard, std::move(*box)); }));
+  };
+}
+
+}  // namespace twinwire

@@ -1,0 +1,96 @@
+#include "core/types.h"
+
+#include <xxhash.h>
+
+#include <cstdlib>
+#include <new>
+
+namespace twinwire {
+namespace {
+
+constexpr char kHex[] = "0123456789abcdef";
+
+void write_hex(char* out, uint64_t value, size_t digits) {
+  for (size_t i = digits; i-- > 0; value >>= 4) out[i] = kHex[value & 15];
+}
+
+std::optional<uint64_t> parse_hex(std::string_view text) {
+  uint64_t value = 0;
+  for (char c : text) {
+    uint64_t digit;
+    if (c >= '0' && c <= '9') {
+      digit = static_cast<uint64_t>(c - '0');
+    } else if (c >= 'a' && c <= 'f') {
+      digit = static_cast<uint64_t>(c - 'a' + 10);
+    } else {
+      return std::nullopt;
+    }
+    value = value << 4 | digit;
+  }
+  return value;
+}
+
+}  // namespace
+
+std::optional<Cursor> Cursor::parse(std::string_view text) {
+  if (text.size() != kTextSize || text[12] != '-') return std::nullopt;
+  auto epoch = parse_hex(text.substr(0, 12));
+  auto sequence = parse_hex(text.substr(13));
+  if (!epoch || !sequence || *sequence > kSequenceMax.value) return std::nullopt;
+  return Cursor{Epoch{*epoch}, Sequence{*sequence}};
+}
+
+void Cursor::write(char out[kTextSize]) const {
+  write_hex(out, epoch.value, 12);
+  out[12] = '-';
+  write_sequence(out + 13, sequence);
+}
+
+std::string Cursor::text() const {
+  std::string out(kTextSize, '\0');
+  write(out.data());
+  return out;
+}
+
+void write_sequence(char out[kSequenceDigits], Sequence sequence) {
+  write_hex(out, sequence.value, kSequenceDigits);
+}
+
+std::optional<SessionId> SessionId::parse(std::string_view text) {
+  if (text.size() != 32) return std::nullopt;
+  auto high = parse_hex(text.substr(0, 16));
+  auto low = parse_hex(text.substr(16));
+  if (!high || !low) return std::nullopt;
+  return SessionId{*high, *low};
+}
+
+std::string SessionId::text() const {
+  std::string out(32, '\0');
+  write_hex(out.data(), high, 16);
+  write_hex(out.data() + 16, low, 16);
+  return out;
+}
+
+Name::Name(std::string_view tenant, std::string_view text) {
+  // The limits (128 bytes each) are checked where names come in; past them is a broken invariant.
+  if (tenant.size() > 255 || text.size() > 255) std::abort();
+  void* memory = std::malloc(sizeof(Body) + tenant.size() + text.size());
+  if (!memory) std::abort();
+  body_ = new (memory) Body{{1}, hash_of(tenant, text), static_cast<uint8_t>(tenant.size()),
+                            static_cast<uint8_t>(text.size())};
+  if (!tenant.empty()) std::memcpy(body_->text, tenant.data(), tenant.size());
+  if (!text.empty()) std::memcpy(body_->text + tenant.size(), text.data(), text.size());
+}
+
+uint32_t Name::hash_of(std::string_view tenant, std::string_view text) {
+  uint64_t seed = tenant.empty() ? 0 : XXH3_64bits(tenant.data(), tenant.size());
+  return static_cast<uint32_t>(XXH3_64bits_withSeed(text.data(), text.size(), seed));
+}
+
+void Name::release() {
+  // The last holder must see what the others did before they let go: acq_rel, partner is itself.
+  if (body_ && body_->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) std::free(body_);
+  body_ = nullptr;
+}
+
+}  // namespace twinwire
