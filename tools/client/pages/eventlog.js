@@ -47,13 +47,16 @@ export class EventLog {
 
   #row({ at, side, transport, kind, type, eventId, text, tone }) {
     const row = document.createElement('tr');
+    row.setAttribute('role', 'row');
     row.dataset.kind = kind;
     row.dataset.side = side;
     row.dataset.type = type;
     row.className = `${side} ${tone}`;
     const time = at.toTimeString().slice(0, 8) + '.' + String(at.getMilliseconds()).padStart(3, '0');
     for (const value of [time, this.sideName(side), transport, type, shortId(eventId), text]) {
-      row.insertCell().textContent = value;
+      const cell = row.insertCell();
+      cell.setAttribute('role', 'cell');
+      cell.textContent = value;
     }
     if (eventId) row.cells[4].title = eventId;
     return row;

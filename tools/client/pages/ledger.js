@@ -8,30 +8,32 @@ const SEEN_MAX = 50_000; // ids remembered per side for the repeat check
 
 export class Ledger {
   constructor(sides) {
-    this.stored = 0; // messages of this page that the server has taken
-    this.issued = 0; // messages of this page, taken or not yet
+    this.taken = 0; // messages of this page that have their place in the log, as an answer or a stream told
     this.sides = new Map(sides.map((side) => [side, newSide()]));
     this.ids = new Map(); // clientId → eventId (null until known), for messages some side still lacks or no one acked
   }
 
   issue(clientId) {
-    this.issued += 1;
     this.ids.set(clientId, { eventId: null, acked: false, lacking: new Set(this.sides.keys()) });
   }
 
   // The message was given up: it was never taken, so no side is to expect it.
   withdraw(clientId) {
-    if (this.ids.get(clientId)?.acked) this.stored -= 1;
-    this.issued -= this.ids.delete(clientId) ? 1 : 0;
+    if (this.ids.get(clientId)?.eventId) this.taken -= 1;
+    this.ids.delete(clientId);
   }
 
   ack(clientId, eventId) {
     const entry = this.ids.get(clientId);
     if (!entry || entry.acked) return;
     entry.acked = true;
-    entry.eventId = eventId;
-    this.stored += 1;
+    this.#place(entry, eventId);
     this.#settle(clientId, entry);
+  }
+
+  #place(entry, eventId) {
+    this.taken += entry.eventId === null ? 1 : 0;
+    entry.eventId = eventId;
   }
 
   // A stream of `side` begins (or is set back to) `cursor`: what lies below is not expected any more.
@@ -61,7 +63,7 @@ export class Ledger {
     else state.last = eventId;
     const entry = clientId && this.ids.get(clientId);
     if (entry && entry.lacking.delete(side)) {
-      entry.eventId = eventId;
+      this.#place(entry, eventId);
       state.received += 1;
       this.#settle(clientId, entry);
     }
@@ -93,7 +95,7 @@ export class Ledger {
         else sides[name].toCome += 1;
       }
     }
-    return { issued: this.issued, stored: this.stored, sides };
+    return { taken: this.taken, sides };
   }
 }
 

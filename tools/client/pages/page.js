@@ -18,6 +18,7 @@ const FRIENDS = [
 ];
 const SENT_KEPT = 5000; // departure times remembered
 const PROOF_MESSAGES = 120;
+const PROOF_PACE_MS = 20; // between two messages, so that one can watch and the changes of wire fall in between
 const COMING_SHOWN_AFTER_MS = 400; // what is under way for less than this is not worth a headline
 
 const $ = (id) => document.getElementById(id);
@@ -60,6 +61,15 @@ $('room-form').addEventListener('submit', (submit) => {
   location.assign(url);
 });
 
+const linkTo = (change) => {
+  const url = new URL(location.href);
+  change(url.searchParams);
+  return url.href;
+};
+$('elsewhere').href = linkTo((search) => ['left', 'right', 'same'].forEach((key) => search.delete(key)));
+$('same').href = linkTo((search) => (samePerson ? search.delete('same') : search.set('same', '1')));
+$('same').textContent = samePerson ? 'Two people on the two sides' : 'The same person on both sides';
+
 // ---- What the halves share ----
 
 const names = { left: leftName, right: rightName };
@@ -73,8 +83,9 @@ const hub = {
   newClientId,
   sideOf: (userId) => (userId === leftName ? 'left' : userId === rightName ? 'right' : null),
 
-  issued(side, clientId) {
+  issued(clientId) {
     ledger.issue(clientId);
+    forgetProof();
     refresh();
   },
   attempted(clientId) {
@@ -116,6 +127,7 @@ const hub = {
     const { state } = side.client;
     ribbon.setLive(side.place, state === 'live');
     $(`tab-${side.place}`).dataset.state = state;
+    forgetProof();
     refresh();
   },
 };
@@ -133,6 +145,7 @@ for (const label of document.querySelectorAll('[data-name]')) label.textContent 
 let refreshFrame = 0;
 let comingSince = 0;
 let proofNote = '';
+let proving = false;
 
 function refresh() {
   refreshFrame ||= setTimeout(showLedger, 30);
@@ -143,23 +156,23 @@ const put = (node, text) => node.textContent !== text && (node.textContent = tex
 
 function showLedger() {
   refreshFrame = 0;
-  const { stored, sides: counts } = ledger.totals();
+  const { taken, sides: counts } = ledger.totals();
   const sum = (key) => counts.left[key] + counts.right[key];
   const number = (value) => value.toLocaleString('en');
-  put(figure('sent'), number(stored));
+  put(figure('sent'), number(taken));
   put(figure('left'), number(counts.left.received));
   put(figure('right'), number(counts.right.received));
   for (const key of ['missing', 'repeated', 'disordered']) {
     put(figure(key), number(sum(key)));
     document.querySelector(`[data-check="${key}"]`).classList.toggle('bad', sum(key) > 0);
   }
-  const verdict = judge(stored, counts);
+  const verdict = judge(taken, counts);
   document.querySelector('.ledger').dataset.tone = verdict.tone;
   put($('verdict'), verdict.title);
   put($('verdict-note'), proofNote || verdict.note);
 }
 
-function judge(stored, counts) {
+function judge(taken, counts) {
   for (const [key, word] of [['missing', 'missing'], ['repeated', 'repeated'], ['disordered', 'out of order']]) {
     const count = counts.left[key] + counts.right[key];
     if (count) return { tone: 'bad', title: `${count} ${word}`, note: 'This must not happen. The event log shows where.' };
@@ -174,10 +187,10 @@ function judge(stored, counts) {
     return { tone: 'busy', title: `${names[place]} is catching up`, note: 'In the order of the log, each message once.' };
   }
   if (behind.length > 0) setTimeout(refresh, COMING_SHOWN_AFTER_MS);
-  if (stored === 0) {
+  if (taken === 0) {
     return { tone: 'calm', title: 'Two wires, one room', note: 'Say something on either side. Then cut a wire and watch what happens.' };
   }
-  const note = stored === 1 ? 'The message reached both sides once.' : 'Every message reached both sides once, in order.';
+  const note = taken === 1 ? 'The message reached both sides once.' : 'Every message reached both sides once, in order.';
   return { tone: 'good', title: 'Nothing lost', note };
 }
 
@@ -207,8 +220,13 @@ const settled = () => {
   return level('left') && level('right');
 };
 
+function forgetProof() {
+  if (!proving) proofNote = '';
+}
+
 async function runProof() {
   $('proof').disabled = true;
+  proving = true;
   const say = (text) => {
     proofNote = text;
     refresh();
@@ -218,14 +236,14 @@ async function runProof() {
   say(`${rightName}'s wire is cut. ${leftName} goes on talking.`);
   right.drop(600_000);
   await sleep(700);
-  await left.burst(PROOF_MESSAGES, 'while you were away');
+  await left.burst(PROOF_MESSAGES, { label: 'while you were away', paceMs: PROOF_PACE_MS });
   say(`${rightName} comes back and reads on from the same place.`);
   await sleep(900);
   right.client.connect();
   await until(settled);
   await sleep(900);
   say(`${leftName} changes wires in the middle of ${rightName}'s burst.`);
-  const burst = right.burst(PROOF_MESSAGES, 'while you change wires');
+  const burst = right.burst(PROOF_MESSAGES, { label: 'while you change wires', paceMs: PROOF_PACE_MS });
   const others = ['sse', 'ws', 'poll'].filter((transport) => transport !== transportBefore);
   for (const transport of [...others, transportBefore]) {
     await sleep(600);
@@ -240,6 +258,7 @@ async function runProof() {
     return sum + missing + repeated + disordered + toCome;
   }, 0);
   say(faults === 0 ? 'One cut and three changes of wire later, every message is on both sides, once and in order.' : '');
+  proving = false;
   $('proof').disabled = false;
 }
 

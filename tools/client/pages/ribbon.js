@@ -4,7 +4,7 @@
 // assistive technology.
 
 const KNOWN_MAX = 4000; // ticks remembered; older ones leave the picture
-const WINDOW_MIN = 72; // ticks shown at least, so that a quiet room does not look crowded
+const WINDOW_MIN = 40; // ticks shown at least, so that a quiet room does not look crowded
 const HEAD_ROOM = 0.04; // share of the width kept free right of the newest tick
 
 export class Ribbon {
@@ -72,19 +72,19 @@ export class Ribbon {
   // Moves everything a step towards where it belongs. True while something still moves.
   #step() {
     let moving = false;
-    const glide = (now, target) => {
-      const next = this.still.matches || Math.abs(target - now) < 0.05 ? target : now + (target - now) * 0.22;
+    const glide = (now, target, share) => {
+      const next = this.still.matches || Math.abs(target - now) < 0.05 ? target : now + (target - now) * share;
       moving ||= next !== target;
       return next;
     };
     let behind = 0;
     for (const cursor of this.cursors.values()) {
-      cursor.at = glide(cursor.at, this.#passed(cursor.id));
+      cursor.at = glide(cursor.at, this.#passed(cursor.id), 0.35);
       behind = Math.max(behind, this.ids.length - cursor.at);
     }
     const width = Math.max(WINDOW_MIN, behind * 1.25);
-    this.shown.width = glide(this.shown.width, width);
-    this.shown.from = glide(this.shown.from, Math.max(0, this.ids.length - width));
+    this.shown.width = glide(this.shown.width, width, 0.25);
+    this.shown.from = glide(this.shown.from, Math.max(0, this.ids.length - width), 0.25);
     return moving;
   }
 

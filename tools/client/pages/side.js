@@ -32,6 +32,8 @@ export class Side {
     this.liveSince = Infinity;
     this.begun = false;
     this.unseen = 0;
+    this.following = true;
+    this.scrolledTo = 0;
     this.#build(template);
     this.client.on('state', (change) => this.#onState(change));
     this.client.on('event', (happening) => this.#onEvent(happening));
@@ -95,6 +97,7 @@ export class Side {
     words.addEventListener('blur', () => this.#stopTyping());
     messages.addEventListener('scroll', () => this.#onScroll(), { passive: true });
     follow.addEventListener('click', () => this.#scrollToEnd());
+    new ResizeObserver(() => this.following && this.#scrollToEnd()).observe(messages);
   }
 
   // Screen readers hear new messages of the half one is in, not of both.
@@ -142,10 +145,19 @@ export class Side {
     if (state === 'live') this.#listPresent();
     else this.#showTyping([]);
     this.hub.stateChanged(this);
-    if (state === 'live') return; // `connected`, or the first answer of a poll, is in the event log already
+    if (state === 'live') return this.#logLive();
     const tone = { connecting: 'plain', paused: 'warn', dropped: 'warn' }[state] ?? 'bad';
-    const wait = retryInMs ? `next try in ${(retryInMs / 1000).toFixed(1)} s` : '';
-    this.#log({ kind: 'wire', type: state, text: [reason, wait].filter(Boolean).join('; '), tone });
+    const wait = retryInMs ? `back in ${(retryInMs / 1000).toFixed(1)} s` : '';
+    const place = state === 'paused' ? `place kept at ${shortId(this.client.lastEventId)}` : '';
+    this.#log({ kind: 'wire', type: state, text: [reason, wait, place].filter(Boolean).join('; '), tone });
+  }
+
+  // A stream begins with `connected`, which is logged as an event; a poll that continues a session has none.
+  #logLive() {
+    const { transport, lastEventId } = this.client;
+    if (transport !== 'poll' || !this.begun) return;
+    const text = `polls on after ${shortId(lastEventId)}`;
+    this.#log({ kind: 'wire', type: 'connected', eventId: lastEventId, text, tone: 'good' });
   }
 
   #countDown(retryInMs) {
@@ -253,8 +265,8 @@ export class Side {
       this.frame ||= requestAnimationFrame(() => this.#flush());
     }
     const by = message.userId === this.userId ? 'own' : `from ${message.userId}`;
-    const pace = model.latencyMs === null ? '' : `, ${formatMs(model.latencyMs)}${model.caughtUp ? ' after the cut' : ''}`;
-    return { kind: 'message', text: `${by}: ${clip(message.content ?? '')}${pace}` };
+    const pace = model.latencyMs === null ? '' : `, ${model.caughtUp ? 'caught up after ' : ''}${formatMs(model.latencyMs)}`;
+    return { kind: 'message', text: `${by}${pace}: ${clip(message.content ?? '')}` };
   }
 
   // ---- Presence, typing, position ----
@@ -313,8 +325,8 @@ export class Side {
     this.positionFrame ||= requestAnimationFrame(() => {
       this.positionFrame = 0;
       const { lastEventId, connects } = this.client;
-      const resumed = connects > 1 ? `, ${connects - 1} resumed` : '';
-      this.ui.position.textContent = `at ${shortId(lastEventId)}${resumed}`;
+      const resumed = connects > 1 ? `, resumed ${connects - 1}×` : '';
+      this.ui.position.textContent = `cursor ${shortId(lastEventId)}${resumed}`;
       this.ui.position.title = `Cursor ${lastEventId}, session ${this.client.sessionId}`;
     });
   }
@@ -362,7 +374,7 @@ export class Side {
   // Sends one message until the server has it; resolves to true if it took it.
   async #send(content, clientId, signal) {
     const row = this.own.get(clientId);
-    this.hub.issued(this, clientId);
+    this.hub.issued(clientId);
     if (row && this.client.state === 'dropped') mark(row, 'waits for the connection');
     try {
       const onAttempt = (attempt) => {
@@ -390,7 +402,7 @@ export class Side {
   }
 
   // Sends `count` messages, several at a time, slowing down where the server asks for it.
-  async burst(count, label = 'burst') {
+  async burst(count, { label = 'burst', paceMs = 0 } = {}) {
     if (this.abort) return;
     this.abort = new AbortController();
     const { signal } = this.abort;
@@ -410,8 +422,10 @@ export class Side {
     show();
     const lane = async () => {
       while (next < count && !signal.aborted) {
-        next += 1;
-        if (await this.#send(`${label} ${next} of ${count}`, this.hub.newClientId(), signal)) done += 1;
+        const mine = (next += 1);
+        const turn = began + mine * paceMs - performance.now();
+        if (turn > 0) await new Promise((resolve) => setTimeout(resolve, turn));
+        if (await this.#send(`${label} ${mine} of ${count}`, this.hub.newClientId(), signal)) done += 1;
         show();
       }
     };
@@ -430,12 +444,11 @@ export class Side {
     this.frame = 0;
     if (this.arrivals.length === 0) return;
     const { messages, list } = this.ui;
-    const following = messages.scrollHeight - messages.scrollTop - messages.clientHeight < 60;
     messages.setAttribute('aria-busy', String(this.arrivals.length > 10));
     const models = this.arrivals.splice(0).slice(-ROWS_MAX);
     for (const model of models) this.#place(model);
     while (list.children.length > ROWS_MAX) list.firstElementChild.remove();
-    if (following) this.#scrollToEnd();
+    if (this.following) this.#scrollToEnd();
     else this.#showUnseen(models.length);
     messages.setAttribute('aria-busy', 'false');
   }
@@ -479,9 +492,14 @@ export class Side {
     return row;
   }
 
+  // Only a reader's own scrolling upwards ends the following of new messages; a panel that changes its size does not.
   #onScroll() {
     const { scrollHeight, scrollTop, clientHeight } = this.ui.messages;
-    if (scrollHeight - scrollTop - clientHeight < 60) this.#showUnseen(-this.unseen);
+    const atEnd = scrollHeight - scrollTop - clientHeight < 60;
+    if (atEnd) this.following = true;
+    else if (scrollTop < this.scrolledTo) this.following = false;
+    this.scrolledTo = scrollTop;
+    if (atEnd) this.#showUnseen(-this.unseen);
   }
 
   #showUnseen(more) {
@@ -491,6 +509,7 @@ export class Side {
   }
 
   #scrollToEnd() {
+    this.following = true;
     this.ui.messages.scrollTop = this.ui.messages.scrollHeight;
     this.#showUnseen(-this.unseen);
   }

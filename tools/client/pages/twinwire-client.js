@@ -212,6 +212,8 @@ export class Client {
     this.transport = transport;
     if (this.state === 'live') {
       this.#retire();
+      // A poll that went on asking would take the session back; its answers lose nothing by being dropped.
+      if (this.#stream.transport === 'poll') this.#end(this.#stream);
       this.#retiring = this.#stream;
       this.#stream = null;
       this.#open();
