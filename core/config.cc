@@ -202,8 +202,7 @@ void add_engine(Table& t, Config& c) {
 std::string refusal(const ConfigField& field, std::string_view text, std::string_view wants) {
   std::string sentence;
   sentence.append(field.key).append(" must be ").append(wants);
-  // A secret is named in no message.
-  if (!field.secret) sentence.append(", not \"").append(text).append("\"");
+  sentence.append(", not \"").append(text).append("\"");
   return sentence;
 }
 
