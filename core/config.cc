@@ -196,6 +196,8 @@ void add_engine(Table& t, Config& c) {
   t.number("drain.seconds", c.drain.seconds, 0, 3600,
            "Seconds over which SIGTERM spreads its good-byes. A second signal ends at once.");
   t.flag("debug.echo", c.debug.echo, "Serve a WebSocket echo at /debug/echo, for protocol test suites.");
+  t.flag("debug.probes_off", c.debug.probes_off,
+         "Act as if the kernel could do nothing beyond Linux 6.1, so that tests cover those paths.");
   t.choice("log.level", c.log.level, kLogLevel, "What is logged to stderr.");
 }
 

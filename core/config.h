@@ -129,6 +129,7 @@ struct Config {
 
   struct Debug {
     bool echo = false;
+    bool probes_off = false;
   } debug;
 
   struct Log {
