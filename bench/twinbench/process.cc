@@ -1,0 +1,72 @@
+#include "bench/twinbench/process.h"
+
+#include <dirent.h>
+#include <fmt/format.h>
+
+#include <fstream>
+#include <sstream>
+#include <string>
+
+namespace twinwire::bench {
+namespace {
+
+std::string read_file(const std::string& path) {
+  std::ifstream in(path);
+  std::ostringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+// utime + stime of the whole process, threads that ended included, in ticks of 10 ms.
+std::optional<uint64_t> ticks_of(pid_t pid) {
+  const std::string stat = read_file(fmt::format("/proc/{}/stat", pid));
+  const size_t name_end = stat.rfind(')');
+  if (name_end == std::string::npos) return std::nullopt;
+  std::istringstream fields(stat.substr(name_end + 2));
+  std::string skipped;
+  for (int i = 0; i < 11; ++i) fields >> skipped;
+  uint64_t user = 0;
+  uint64_t system = 0;
+  fields >> user >> system;
+  return user + system;
+}
+
+// The sum of se.sum_exec_runtime over the living threads: exact, where ticks are sampled.
+uint64_t runtime_of(pid_t pid) {
+  uint64_t out = 0;
+  const std::string folder = fmt::format("/proc/{}/task", pid);
+  DIR* threads = opendir(folder.c_str());
+  if (threads == nullptr) return 0;
+  while (const dirent* entry = readdir(threads)) {
+    if (entry->d_name[0] == '.') continue;
+    uint64_t running = 0;
+    std::istringstream(read_file(fmt::format("{}/{}/schedstat", folder, entry->d_name))) >> running;
+    out += running;
+  }
+  closedir(threads);
+  return out;
+}
+
+uint64_t kilobytes_after(const std::string& text, const std::string& name) {
+  const size_t at = text.find(name);
+  return at == std::string::npos ? 0 : std::strtoull(text.c_str() + at + name.size(), nullptr, 10);
+}
+
+}  // namespace
+
+std::optional<ProcessUse> use_of(pid_t pid) {
+  const std::optional<uint64_t> ticks = ticks_of(pid);
+  if (!ticks) return std::nullopt;
+  ProcessUse out;
+  out.cpu_nanos = runtime_of(pid);
+  if (out.cpu_nanos == 0) out.cpu_nanos = *ticks * 10'000'000;
+  const std::string memory = read_file(fmt::format("/proc/{}/smaps_rollup", pid));
+  out.resident_bytes = kilobytes_after(memory, "\nRss:") * 1024;
+  out.private_bytes =
+      (kilobytes_after(memory, "\nPrivate_Clean:") + kilobytes_after(memory, "\nPrivate_Dirty:") +
+       kilobytes_after(memory, "\nPrivate_Hugetlb:")) *
+      1024;
+  return out;
+}
+
+}  // namespace twinwire::bench

@@ -1,0 +1,20 @@
+// Other processes, seen through /proc: CPU time and memory of the server under test.
+// Linux only. Any thread; plain functions.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+
+namespace twinwire::bench {
+
+struct ProcessUse {
+  uint64_t cpu_nanos = 0;  // of all threads, user and system, from the scheduler's own clock
+  uint64_t resident_bytes = 0;
+  uint64_t private_bytes = 0;  // Private_Clean + Private_Dirty + Private_Hugetlb of smaps_rollup
+};
+// Nothing where there is no such process or it may not be read.
+std::optional<ProcessUse> use_of(pid_t pid);
+
+}  // namespace twinwire::bench
