@@ -21,7 +21,7 @@ Result<std::unique_ptr<Loop>> Loop::open(const LoopOptions& options) {
   self->event_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (self->event_fd_ < 0) return fail(Code::internal, std::string("no eventfd: ") + strerror(errno));
   for (uint32_t i = 0; i < options.rings; i++) {
-    auto ring = Ring::open(options.ring);
+    auto ring = Uring::open(options.ring);
     if (!ring) return ring.error();
     self->rings_.push_back(std::move(*ring));
   }
@@ -63,7 +63,7 @@ void Loop::submit() {
 }
 
 // Takes a ring's completions into the queues: sends apart, the loop's own handled at once.
-void Loop::gather(Ring& ring) {
+void Loop::gather(Uring& ring) {
   scratch_.clear();
   if (ring.take(scratch_) == 0) return;
   for (const Completion& c : scratch_) {

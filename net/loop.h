@@ -13,13 +13,13 @@
 
 #include "core/status.h"
 #include "net/descriptor.h"
-#include "net/ring.h"
+#include "net/uring.h"
 
 namespace twinwire {
 
 struct LoopOptions {
   uint32_t rings = 1;
-  RingOptions ring;
+  UringOptions ring;
 };
 
 class Loop {
@@ -30,7 +30,7 @@ class Loop {
   // Makes the calling thread the loop's own.
   void attach();
 
-  Ring& ring(RingIndex index) { return *rings_[index_of(index)]; }
+  Uring& ring(RingIndex index) { return *rings_[index_of(index)]; }
   uint32_t ring_count() const { return static_cast<uint32_t>(rings_.size()); }
 
   // Submits what is prepared on every ring. Failed sends are then in take_sends().
@@ -59,12 +59,12 @@ class Loop {
 
  private:
   Loop() = default;
-  void gather(Ring& ring);
+  void gather(Uring& ring);
   void arm_wake();
   void notify_by_eventfd(bool on);
 
   // Constant after attach().
-  std::vector<std::unique_ptr<Ring>> rings_;
+  std::vector<std::unique_ptr<Uring>> rings_;
   int event_fd_ = -1;
 
   // The loop's thread only.

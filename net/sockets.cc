@@ -7,7 +7,7 @@
 namespace twinwire {
 namespace {
 
-constexpr uint32_t kNone = UINT32_MAX;
+constexpr uint32_t kNoPlace = UINT32_MAX;
 // Sends per enter: between 8 and 255 it makes no difference (limits.md, 1).
 constexpr size_t kSendsPerSubmit = 128;
 // How long accepting pauses when the system has no file or memory left for a connection.
@@ -26,7 +26,7 @@ Sockets::Sockets(Loop& loop, SocketHandler& handler, const SocketsOptions& optio
   reserve_ = rings * std::max(options.reserve_min, table_slots_ / options.reserve_divisor);
   accepts_per_listener_ = std::min(options.accepts_armed, std::max(2u, table_slots_ * rings / 16));
   slots_.resize(size_t{table_slots_} * rings);
-  free_heads_.assign(rings, kNone);
+  free_heads_.assign(rings, kNoPlace);
   for (uint32_t number = places(); number-- > 0;) {  // the lowest numbers are taken first
     TW_CHECK(loop.ring(descriptor(number).ring()).table_slots() == table_slots_);
     uint32_t& head = free_heads_[number / table_slots_];
@@ -62,7 +62,7 @@ void Sockets::stop_accepting() {
 // Rings are filled in order, so that those behind the first stay silent as long as it has room.
 bool Sockets::take_place(uint32_t& number) {
   for (uint32_t& head : free_heads_) {
-    if (head == kNone) continue;
+    if (head == kNoPlace) continue;
     number = head;
     head = slots_[number].next;
     return true;

@@ -164,7 +164,7 @@ class Sockets {
 
   // The loop's thread only.
   std::vector<Slot> slots_;
-  std::vector<uint32_t> free_heads_;  // per ring, kNone at the end
+  std::vector<uint32_t> free_heads_;  // per ring, kNoPlace at the end
   std::vector<Accept> accepts_;       // never resized while one is armed: the kernel writes the addresses
   std::vector<uint32_t> sending_;
   std::vector<uint32_t> waiting_;

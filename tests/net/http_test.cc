@@ -8,10 +8,11 @@
 namespace twinwire {
 namespace {
 
-struct Seen {
-  std::string text;  // "POST /path?query host body|field=value|..."
-  bool keep_alive;
-};
+// With the zeros inside.
+template <size_t N>
+std::string literal(const char (&text)[N]) {
+  return std::string(text, N - 1);
+}
 
 std::string describe(const HttpRequest& r) {
   std::string out = std::string(r.method_text) + " " + std::string(r.path);
@@ -120,8 +121,8 @@ std::vector<BadCase> bad_cases() {
       {"bare LF behind a field", "GET / HTTP/1.1\r\nHost: x\nA: b\r\n\r\n", 400},
       {"bare CR in a value", "GET / HTTP/1.1\r\nHost: x\r\nA: b\rc\r\n\r\n", 400},
       {"CR CR LF", "GET / HTTP/1.1\r\nHost: x\r\r\n\r\n", 400},
-      {"NUL in a value", std::string("GET / HTTP/1.1\r\nHost: x\r\nA: b\0c\r\n\r\n", 40), 400},
-      {"NUL in a name", std::string("GET / HTTP/1.1\r\nHost: x\r\nA\0: b\r\n\r\n", 39), 400},
+      {"NUL in a value", literal("GET / HTTP/1.1\r\nHost: x\r\nA: b\0c\r\n\r\n"), 400},
+      {"NUL in a name", literal("GET / HTTP/1.1\r\nHost: x\r\nA\0: b\r\n\r\n"), 400},
       {"folded field", head("A: b\r\n c\r\n"), 400},
       {"folded first line", "GET / HTTP/1.1\r\n Host: x\r\n\r\n", 400},
       {"space before the colon", head("A : b\r\n"), 400},

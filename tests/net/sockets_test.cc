@@ -421,12 +421,12 @@ TEST(Loop, IdleRingsCostNothingAndStillAreHeard) {
   }
 }
 
-TEST(Ring, ATableBeyondTheLimitIsRefusedInWords) {
+TEST(Uring, ATableBeyondTheLimitIsRefusedInWords) {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
-  RingOptions options;
+  UringOptions options;
   options.table_slots = static_cast<uint32_t>(limit.rlim_cur) + 1;
-  auto ring = Ring::open(options);
+  auto ring = Uring::open(options);
   ASSERT_FALSE(ring);
   EXPECT_NE(ring.error().sentence.find("limit of open files"), std::string::npos) << ring.error().sentence;
 }

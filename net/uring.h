@@ -15,7 +15,7 @@
 
 namespace twinwire {
 
-struct RingOptions {
+struct UringOptions {
   uint32_t sq_entries = 512;
   uint32_t cq_entries = 8192;
   // Slots of the direct table; the kernel wants it at most RLIMIT_NOFILE. 0: no table.
@@ -56,12 +56,12 @@ constexpr OpKind kind_of(uint64_t data) { return static_cast<OpKind>(data >> 56)
 constexpr uint16_t generation_of(uint64_t data) { return static_cast<uint16_t>(data >> 32); }
 constexpr uint32_t number_of(uint64_t data) { return static_cast<uint32_t>(data); }
 
-class Ring {
+class Uring {
  public:
-  static Result<std::unique_ptr<Ring>> open(const RingOptions& options);
-  ~Ring();
-  Ring(const Ring&) = delete;
-  Ring& operator=(const Ring&) = delete;
+  static Result<std::unique_ptr<Uring>> open(const UringOptions& options);
+  ~Uring();
+  Uring(const Uring&) = delete;
+  Uring& operator=(const Uring&) = delete;
 
   // Makes the calling thread the one that may use the ring.
   void attach();
@@ -89,7 +89,7 @@ class Ring {
   uint32_t table_slots() const { return table_slots_; }
 
  private:
-  Ring() = default;
+  Uring() = default;
   io_uring ring_{};
   int fd_ =
       -1;  // the plain descriptor: ring_.ring_fd is the ring itself, enter_ring_fd an index after attach()

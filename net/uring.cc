@@ -1,4 +1,4 @@
-#include "net/ring.h"
+#include "net/uring.h"
 
 #include <errno.h>
 #include <string.h>
@@ -14,8 +14,8 @@ constexpr uint32_t kDeferredPerEnter = 20;
 
 }  // namespace
 
-Result<std::unique_ptr<Ring>> Ring::open(const RingOptions& options) {
-  std::unique_ptr<Ring> self(new Ring);
+Result<std::unique_ptr<Uring>> Uring::open(const UringOptions& options) {
+  std::unique_ptr<Uring> self(new Uring);
   io_uring_params params{};
   params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
                  IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
@@ -40,11 +40,11 @@ Result<std::unique_ptr<Ring>> Ring::open(const RingOptions& options) {
   return self;
 }
 
-Ring::~Ring() {
+Uring::~Uring() {
   if (fd_ >= 0) io_uring_queue_exit(&ring_);
 }
 
-void Ring::attach() {
+void Uring::attach() {
   // liburing 2.3 declares io_uring_enable_rings() and does not export it.
   long rc = syscall(__NR_io_uring_register, fd_, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
   TW_CHECK(rc == 0);
@@ -52,7 +52,7 @@ void Ring::attach() {
   (void)io_uring_register_ring_fd(&ring_);
 }
 
-io_uring_sqe& Ring::sqe() {
+io_uring_sqe& Uring::sqe() {
   io_uring_sqe* entry = io_uring_get_sqe(&ring_);
   if (!entry) {
     submit();
@@ -62,7 +62,7 @@ io_uring_sqe& Ring::sqe() {
   return *entry;
 }
 
-void Ring::submit() {
+void Uring::submit() {
   while (io_uring_sq_ready(&ring_) > 0) {
     int rc = io_uring_submit(&ring_);
     if (rc >= 0 || rc == -EINTR) continue;
@@ -80,24 +80,24 @@ void Ring::submit() {
   }
 }
 
-bool Ring::something_waits() {
+bool Uring::something_waits() {
   return !spilled_.empty() || io_uring_cq_ready(&ring_) > 0 || deferred_waits();
 }
 
-bool Ring::deferred_waits() {
+bool Uring::deferred_waits() {
   // A full round came back from the last enter: the kernel may keep the rest without raising its flag again.
   if (io_uring_cq_ready(&ring_) >= kDeferredPerEnter) return true;
   uint32_t flags = __atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED);
   return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
 }
 
-bool Ring::run_deferred() {
+bool Uring::run_deferred() {
   uint32_t before = io_uring_cq_ready(&ring_);
   (void)io_uring_get_events(&ring_);
   return io_uring_cq_ready(&ring_) - before >= kDeferredPerEnter;
 }
 
-uint32_t Ring::take(std::vector<Completion>& out) {
+uint32_t Uring::take(std::vector<Completion>& out) {
   uint32_t spilled = static_cast<uint32_t>(spilled_.size());
   if (spilled > 0) {
     out.insert(out.end(), spilled_.begin(), spilled_.end());
@@ -113,7 +113,7 @@ uint32_t Ring::take(std::vector<Completion>& out) {
   return spilled + taken;
 }
 
-void Ring::submit_and_wait(uint32_t timeout_ms) {
+void Uring::submit_and_wait(uint32_t timeout_ms) {
   if (!spilled_.empty()) return submit();
   __kernel_timespec at_most{};
   at_most.tv_sec = timeout_ms / 1000;
