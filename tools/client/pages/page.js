@@ -234,7 +234,7 @@ async function runProof() {
   const { left, right } = sides;
   const transportBefore = left.client.transport;
   say(`${rightName}'s wire is cut. ${leftName} goes on talking.`);
-  right.drop(600_000);
+  right.drop();
   await sleep(700);
   await left.burst(PROOF_MESSAGES, { label: 'while you were away', paceMs: PROOF_PACE_MS });
   say(`${rightName} comes back and reads on from the same place.`);

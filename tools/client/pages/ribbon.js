@@ -5,6 +5,7 @@
 
 const KNOWN_MAX = 4000; // ticks remembered; older ones leave the picture
 const WINDOW_MIN = 40; // ticks shown at least, so that a quiet room does not look crowded
+const SIDE_MARGIN = 6; // px, so that a cursor at the very beginning is seen whole
 const HEAD_ROOM = 0.04; // share of the width kept free right of the newest tick
 
 export class Ribbon {
@@ -101,7 +102,7 @@ export class Ribbon {
     const style = getComputedStyle(this.canvas);
     const colour = (name) => style.getPropertyValue(`--${name}`).trim();
     const middle = height / 2;
-    const x = (at) => ((at - this.shown.from) / this.shown.width) * width * (1 - HEAD_ROOM);
+    const x = (at) => SIDE_MARGIN + ((at - this.shown.from) / this.shown.width) * width * (1 - HEAD_ROOM);
 
     context.fillStyle = colour('line');
     context.fillRect(0, middle - 0.5, width, 1);
@@ -124,7 +125,7 @@ export class Ribbon {
   #paintCursor(context, { name, label }, above, x, middle, width, colour, style) {
     const cursor = this.cursors.get(name);
     const sign = above ? -1 : 1;
-    const at = Math.max(0, x(cursor.at));
+    const at = Math.max(SIDE_MARGIN, x(cursor.at));
     const head = x(this.ids.length);
     const edge = middle + sign * 13;
     if (head - at > 2) {

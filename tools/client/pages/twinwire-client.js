@@ -22,6 +22,10 @@ const EVENT_TYPES = [
 // Events that are state rather than history: they are never replayed, so they do not move the cursor.
 const EPHEMERAL = /^(typing|signal|presence\..*|call\.ice_candidate|stream\.appended)$/;
 
+// Closing codes and reasons that a command caused by itself: sending it again would only end the next connection.
+const FATAL_CODES = new Set(['too_large', 'invalid_json', 'invalid_argument', 'unsupported_media_type']);
+const CLOSED_TOO_LARGE = 1009; // RFC 6455, section 7.4.1
+
 const BACKOFF_FIRST_MS = 400;
 const BACKOFF_MAX_MS = 15_000;
 const POLL_WAIT_S = 25;
@@ -186,13 +190,14 @@ export class Client {
     this.#setState('idle');
   }
 
-  // Cuts the connection without a word, as a lost network does, and comes back by itself after `outageMs`.
+  // Cuts the connection without a word, as a lost network does, and comes back by itself after `outageMs`; without it
+  // connect() brings it back.
   drop(outageMs) {
     this.#outage.abort();
     this.#outage = new AbortController();
     this.#cutStreams();
     this.#setState('dropped', { reason: 'cut by hand', retryInMs: outageMs });
-    this.#timer = setTimeout(() => this.#open(), outageMs);
+    if (outageMs !== undefined) this.#timer = setTimeout(() => this.#open(), outageMs);
   }
 
   // Stops reading and keeps the place; commands still work, as POST.
@@ -338,8 +343,8 @@ export class Client {
     this.#stream = null;
     this.#retire();
     clearInterval(this.#watchdog);
-    this.#failPending();
     const bye = this.#bye;
+    this.#failPending(why.code === CLOSED_TOO_LARGE ? 'too_large' : bye?.code);
     if (bye?.reason === 'replaced') return this.#setState('replaced', { reason: 'another stream took over' });
     if (bye && bye.reconnect === false) return this.#setState('refused', { reason: bye.reason || bye.code });
     if (stream.ready || bye) return this.#comeBack(bye?.afterMs, bye?.reason || why.reason);
@@ -429,12 +434,14 @@ export class Client {
   #commandBySocket(stream, name, data) {
     const id = String(++this.#commandSeq);
     return new Promise((resolve, reject) => {
-      const lost = () => {
+      const lost = (code) => {
         this.#pending.delete(id);
-        reject(new CommandError({ code: 'disconnected', message: 'The connection was lost.', retryable: true }));
+        const fatal = FATAL_CODES.has(code);
+        const message = fatal ? 'The server ended the connection because of it.' : 'The connection was lost.';
+        reject(new CommandError({ code: fatal ? code : 'disconnected', message, retryable: !fatal }));
       };
       if (!stream.carrier.send(JSON.stringify({ type: name, id, data }))) return lost();
-      this.#pending.set(id, { resolve, reject, lost, timer: setTimeout(lost, REPLY_TIMEOUT_MS) });
+      this.#pending.set(id, { resolve, reject, lost, timer: setTimeout(() => lost(), REPLY_TIMEOUT_MS) });
     });
   }
 
@@ -447,12 +454,12 @@ export class Client {
     else pending.reject(refusalOf(reply, reply.retryAfterMs));
   }
 
-  #failPending() {
+  #failPending(code) {
     const pending = [...this.#pending.values()];
     this.#pending.clear();
     for (const { timer, lost } of pending) {
       clearTimeout(timer);
-      lost();
+      lost(code);
     }
   }
 
