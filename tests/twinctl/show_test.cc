@@ -1,0 +1,97 @@
+// twinctl's tables and its search for the token.
+#include "tools/twinctl/show.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "tools/twinctl/admin.h"
+
+namespace twinwire::ctl {
+namespace {
+
+TEST(Show, Ages) {
+  EXPECT_EQ(age_text(42), "42 s");
+  EXPECT_EQ(age_text(372), "6 min 12 s");
+  EXPECT_EQ(age_text(3600 * 5 + 420), "5 h 07 min");
+  EXPECT_EQ(age_text(86'400 * 3 + 3600 * 4), "3 d 04 h");
+}
+
+TEST(Show, Stats) {
+  client::JsonReader reader;
+  const auto json = reader.read(R"({"version":"0.1.0","uptimeSeconds":61,"pid":12345,"deliver":"publish",
+    "connections":{"sse":12000,"ws":3},"ring":{"consumedMin":7,"bytes":2048},"store":{"failing":false}})");
+  ASSERT_TRUE(json);
+  EXPECT_EQ(show_stats(*json, {}),
+            "server\n"
+            "  version       0.1.0\n"
+            "  uptime   1 min 01 s\n"
+            "  pid           12345\n"
+            "  deliver     publish\n"
+            "\nconnections\n"
+            "  sse  12,000\n"
+            "  ws        3\n"
+            "\nring\n"
+            "  consumed min        7\n"
+            "  bytes         2.0 KiB\n"
+            "\nstore\n"
+            "  failing  no\n");
+}
+
+TEST(Show, RoomsAndSessions) {
+  client::JsonReader reader;
+  const auto rooms =
+      reader.read(R"({"rooms":[{"tenant":"default","room":"lobby","members":1200,"present":3,"readers":4,
+    "tail":64,"lastEventId":"9c1f00d2ab37-0000002a91c4e1"}]})");
+  ASSERT_TRUE(rooms);
+  EXPECT_EQ(show_rooms(*rooms, {}),
+            "TENANT   ROOM   MEMBERS  PRESENT  READERS  TAIL  LAST EVENT\n"
+            "default  lobby    1,200        3        4    64  9c1f00d2ab37-0000002a91c4e1\n"
+            "1 rooms\n");
+  const auto none = reader.read(R"({"sessions":[]})");
+  ASSERT_TRUE(none);
+  EXPECT_EQ(show_sessions(*none, {}), "0 sessions\n");
+}
+
+TEST(Show, EventsNeverReachTheTerminalRaw) {
+  client::JsonReader reader;
+  const auto event = reader.read(R"({"eventId":"x","type":"message.created","userId":"alice",
+    "timestamp":"2026-11-20T12:00:00.123Z","data":{"message":{"content":"two\nlines\u001b[31m"}}})");
+  ASSERT_TRUE(event);
+  EXPECT_EQ(show_event(*event, {}), "12:00:00.123  alice  two lines [31m\n");
+  const auto other =
+      reader.read(R"({"eventId":"x","type":"goal.created","userId":"api","timestamp":"t","data":{"a":1}})");
+  ASSERT_TRUE(other);
+  EXPECT_EQ(show_event(*other, {}), "t  api  goal.created {\"a\":1}\n");
+}
+
+TEST(Token, TheFirstSourceThatIsThere) {
+  char folder[] = "/tmp/twinctl-test.XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  std::ofstream(std::string(folder) + "/admin.token") << "from-file\n";
+  Access access;
+  find_token({"from-option", "from-env", folder}, access);
+  EXPECT_EQ(access.token, "from-option");
+  find_token({"", "from-env", folder}, access);
+  EXPECT_EQ(access.token, "from-env");
+  find_token({"", "", folder}, access);
+  EXPECT_EQ(access.token, "from-file");
+  std::filesystem::remove_all(folder);
+  find_token({"", "", folder}, access);
+  EXPECT_TRUE(access.token.empty());
+  EXPECT_NE(access.token_origin.find("no readable"), std::string::npos);
+}
+
+TEST(Admin, ARefusedConnectionSaysHowToStart) {
+  Access access;
+  access.to = {"127.0.0.1", 1};
+  const Result<std::string> answer = request(access, {});
+  ASSERT_FALSE(answer);
+  EXPECT_NE(answer.error().sentence.find("twinwire serve"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace twinwire::ctl
