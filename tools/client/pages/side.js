@@ -11,6 +11,8 @@ const BURST_LANES = 10; // commands of a burst under way at once
 const DROP_MS = 5000;
 const TYPING_RESEND_MS = 3500; // the engine forgets a typist after 6 s
 const TYPING_SHOWN_MS_MAX = 8000;
+const CROWD = 200; // above this the engine counts and does not name
+const PRESENCE_LIST_AFTER_MS = 1500;
 const LATENCIES_KEPT = 48;
 const NAMES_SHOWN = 5;
 
@@ -273,9 +275,10 @@ export class Side {
 
   async #listPresent() {
     try {
-      const { users } = await this.client.command('presence.list', { room: this.room });
+      const { users, count } = await this.client.command('presence.list', { room: this.room });
       this.present = new Set(users.map(userIdOf));
       this.present.add(this.userId);
+      this.presentCount = count;
       this.#showPresent();
     } catch (error) {
       this.#log({ kind: 'wire', type: error.code, text: `presence.list: ${error.message}`, tone: 'warn' });
@@ -290,15 +293,26 @@ export class Side {
     for (const user of joined) this.present.add(user);
     for (const user of left) this.present.delete(user);
     this.present.add(this.userId);
+    this.presentCount = data.count ?? this.present.size;
     this.#showPresent();
+    // A diff may name only some, or only count: after a lag, or in a crowd.
+    if (data.truncated || (this.presentCount !== this.present.size && this.presentCount < CROWD)) this.#listPresentSoon();
     if (type === 'presence.joined' || type === 'presence.left') return userIdOf(data);
-    return [joined.length && `came: ${joined.join(', ')}`, left.length && `went: ${left.join(', ')}`].filter(Boolean).join('; ');
+    const told = [joined.length && `came: ${joined.join(', ')}`, left.length && `went: ${left.join(', ')}`];
+    return told.filter(Boolean).join('; ') || `${this.presentCount} here`;
+  }
+
+  #listPresentSoon() {
+    this.listTimer ??= setTimeout(() => {
+      this.listTimer = undefined;
+      if (this.client.state === 'live') this.#listPresent();
+    }, PRESENCE_LIST_AFTER_MS);
   }
 
   #showPresent() {
     const names = [...this.present].filter(Boolean).sort((a, b) => a.localeCompare(b));
     const shown = names.slice(0, NAMES_SHOWN).map((name) => element('b', '', name));
-    const more = names.length - shown.length;
+    const more = Math.max(names.length, this.presentCount ?? 0) - shown.length;
     this.ui.present.replaceChildren(element('span', 'label', 'Here'), ...shown);
     if (more > 0) this.ui.present.append(element('span', '', `and ${more} more`));
   }
@@ -306,7 +320,8 @@ export class Side {
   #onTyping({ users = [], userId, isTyping }) {
     const typing = users.map(userIdOf).filter((user) => user !== this.userId);
     this.#showTyping(typing);
-    return isTyping ? `${userId} types` : `${userId} stopped`;
+    if (userId) return isTyping ? `${userId} types` : `${userId} stopped`;
+    return typing.length > 0 ? `now: ${typing.join(', ')}` : 'nobody now';
   }
 
   #showTyping(users) {
