@@ -1,0 +1,43 @@
+// The record of an event: the value under its key in `events`. Compact, versioned, and enough to build the
+// event anew with both wire forms byte for byte as they were first sent. Byte by byte: FORMAT.md. Any thread;
+// an encoder or decoder belongs to one.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/event.h"
+#include "core/status.h"
+#include "core/types.h"
+
+namespace twinwire::store {
+
+inline constexpr uint8_t kRecordVersion = 1;
+
+// Appends the record of a kept event to `out`. The event is patched.
+void append_record(std::string& out, const Event& event);
+
+// What filters and retention look at, without building the event. The view ends with the value.
+struct RecordHead {
+  std::string_view type;
+  uint64_t wall_ms = 0;
+  bool message() const { return type.starts_with("message."); }
+};
+std::optional<RecordHead> peek_record(std::string_view value);
+
+// Builds events from records; remembers the last names, since neighbours share them.
+class RecordDecoder {
+ public:
+  explicit RecordDecoder(Epoch epoch) : epoch_(epoch) {}
+  // The event, patched, outcome stored. Bytes of any origin give an event or `internal`, never more.
+  Result<EventRef> decode(std::string_view value, RoomId room, Sequence sequence);
+
+ private:
+  const Name& named(Name& last, std::string_view tenant, std::string_view text);
+  const Epoch epoch_;
+  Name room_name_, user_, subject_;
+};
+
+}  // namespace twinwire::store
