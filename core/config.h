@@ -12,12 +12,14 @@
 #include <variant>
 #include <vector>
 
+#include "core/durability.h"
+#include "core/durability.h"
 #include "core/status.h"
 
 namespace twinwire {
 
 // Which cursor the fan-out may not overtake (design: the fan-out barrier).
-enum class Deliver : uint8_t { publish, commit };
+using Deliver = DeliverPolicy;
 enum class AuthMode : uint8_t { none };
 enum class LogLevel : uint8_t { trace, debug, info, warn, error };
 
