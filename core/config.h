@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "core/durability.h"
-#include "core/durability.h"
 #include "core/status.h"
 
 namespace twinwire {
