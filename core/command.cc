@@ -1,6 +1,7 @@
 #include "core/command.h"
 
 #include <simdjson.h>
+#include <xxhash.h>
 
 #include <charconv>
 
@@ -136,6 +137,18 @@ uint64_t Args::number(Field field, uint64_t otherwise) const {
   std::string_view digits = text(field);
   std::from_chars(digits.data(), digits.data() + digits.size(), value);
   return value;
+}
+
+uint64_t Args::content_hash() const {
+  std::string all;
+  for (const Value& value : values_) {  // decode_args sets them in the row's order
+    if (value.field == Field::ack || value.field == Field::session || value.field == Field::client_id) continue;
+    all += static_cast<char>(value.field);
+    all += value.text;
+    all += '\0';
+  }
+  for (const std::string& item : list_) all += item, all += '\0';
+  return XXH3_64bits(all.data(), all.size());
 }
 
 Result<void> check_name(std::string_view what, std::string_view name, uint32_t max) {

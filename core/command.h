@@ -47,27 +47,36 @@ struct FieldSpec {
   std::string_view words = {};     // word: "a|b|c"
 };
 
-// The decoded parameters. Absent ones are empty.
+// The decoded parameters. Absent ones read as empty.
 class Args {
  public:
-  std::string_view text(Field field) const { return values_[at(field)]; }
-  bool has(Field field) const { return present_ >> at(field) & 1; }
+  bool has(Field field) const { return find(field) != nullptr; }
+  std::string_view text(Field field) const {
+    const Value* value = find(field);
+    return value ? std::string_view(value->text) : std::string_view();
+  }
   uint64_t number(Field field, uint64_t otherwise) const;
-  bool flag(Field field) const { return has(field) && text(field) == "true"; }
-  const std::vector<std::string>& list() const { return list_; }  // the one user_names parameter
-  void set(Field field, std::string value) {
-    values_[at(field)] = std::move(value);
-    present_ |= uint64_t{1} << at(field);
+  bool flag(Field field) const { return text(field) == "true"; }
+  const std::vector<std::string>& list() const { return list_; }  // of the one parameter that is a list
+  void set(Field field, std::string text) { values_.push_back({field, std::move(text)}); }
+  void set_list(Field field, std::vector<std::string> list) {
+    set(field, "");
+    list_ = std::move(list);
   }
-  void set_list(Field field, std::vector<std::string> values) {
-    list_ = std::move(values);
-    present_ |= uint64_t{1} << at(field);
-  }
+  // Of everything that makes the command what it is: tells a retry from another command with the same clientId.
+  uint64_t content_hash() const;
 
  private:
-  static size_t at(Field field) { return static_cast<size_t>(field); }
-  uint64_t present_ = 0;
-  std::array<std::string, static_cast<size_t>(Field::count_)> values_;
+  struct Value {
+    Field field;
+    std::string text;
+  };
+  const Value* find(Field field) const {
+    for (const Value& value : values_)
+      if (value.field == field) return &value;
+    return nullptr;
+  }
+  std::vector<Value> values_;
   std::vector<std::string> list_;
 };
 
@@ -91,17 +100,18 @@ struct Command {
   ShardIndex origin{};
   ConnectionId connection = kNoConnection;  // on origin; answers go there
   uint32_t connection_generation = 0;       // answers to a connection that has gone are dropped
+  std::string answer_fields;                // at home: what the answer says beside the event's id, inside of an object
   std::string tag;                          // WS: the raw JSON of "id" ("" when absent)
 };
 
-class CommandContext;
+class Shard;
 
 struct CommandRow {
   std::string_view name;  // "messages.send"; POST /api/messages/send
   Where where;
   std::span<const FieldSpec> fields;
-  // Runs at home. Answers now or later through the context; owns the command.
-  void (*run)(CommandContext& context, Command command);
+  // Runs on the shard that `where` names. Answers now or later by Shard::reply; owns the command.
+  void (*run)(Shard& shard, Command command);
 };
 
 std::span<const CommandRow> command_table();

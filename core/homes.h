@@ -56,11 +56,6 @@ struct RoomState {
   std::string presence_json;  // data of a `presence.diff` with the count
 };
 
-struct PublishSpec {
-  EventDraft draft;                 // room, names, data; wall time and client id are filled in
-  Ring::Priority priority = Ring::Priority::normal;
-};
-
 class Homes {
  public:
   explicit Homes(Shard& shard);
@@ -83,15 +78,20 @@ class Homes {
   void with_user(const Name& user, std::function<void(UserHome&)> use);
   // Claims a place for the event and publishes it: patch, slot, tail. No claim: overloaded or storage_unavailable.
   Result<EventRef> publish(Room& room, const EventDraft& draft, Ring::Priority priority = Ring::Priority::normal);
-  // Publishes a command's event: idempotency first, then the claim; answers now or when it is stored. `body` makes
-  // the answer's fields from the event, e.g. {"message":…}.
-  using MakeBody = std::string (*)(const Event& event);
-  void publish_command(Room& room, Command command, EventDraft draft, MakeBody body);
-  // An event for one user's every session, through the inbox. Kept ones wait for room in the ring, never lost.
-  void publish_inbox(const Name& user, std::string type, std::string shown_room, std::string data, EventEffect effect,
-                     Name subject);
+  // Publishes a command's event: idempotency first, then the claim; answers now or when it is stored. The answer
+  // holds the event's id, and with `data` the fields of the event's data too ({"message":…}).
+  enum class AnswerShape : uint8_t { id, data };
+  void publish_command(Room& room, Command command, const EventDraft& draft, AnswerShape shape);
+  // An event for one user's every session, through the inbox; runs on the user's home. Waits for room in the ring,
+  // is never lost.
+  struct InboxEvent {
+    Name user;
+    std::string type, shown_room, data;
+    bool kept = true;
+  };
+  void publish_inbox(InboxEvent event);
   // The user's list changed at the room's home: the user's home follows and tells the user's sessions.
-  void membership_changed(const Name& user, Membership membership, bool added, std::string type, std::string data);
+  void membership_changed(const Name& user, Membership membership, bool added, InboxEvent event);
   void set_typing(Room& room, const Name& user, bool typing);
   void set_presence_state(Room& room, const Name& user, std::string state);
   std::string presence_list(const Room& room, uint32_t max) const;
@@ -114,26 +114,34 @@ class Homes {
   Room& make_room(RoomId id, const Name& name);
   void load(Room& room);
   void loaded(RoomId id, std::unique_ptr<RoomRecord> record);
-  void load_failed(Room& room);
+  void user_loaded(const Name& user, std::unique_ptr<UserRecord> record);
+  void store_read_done(const ReadRequest& wanted, std::vector<EventRef> tail, std::shared_ptr<const ReadAnswer> stored,
+                       const Answer<std::shared_ptr<const ReadAnswer>>& answer);
   uint32_t find_user(const Name& user) const;
   UserHome& make_user(const Name& user);
   void drop_user_if_unused(uint32_t index);
   void read_loaded(Room& room, const ReadRequest& request, Answer<std::shared_ptr<const ReadAnswer>> answer);
   Sequence cut();
-  void admit_new(Room& room, Command command, const EventDraft& draft, MakeBody body, DedupeKey key, bool has_key);
-  void answer_duplicate(Room& room, Command command, const DedupeEntry& entry, MakeBody body);
-  void answer_stored(Room& room, Command command, Sequence sequence, MakeBody body);
-  void check_store_for(Room& room, Command command, EventDraft draft, MakeBody body, DedupeKey key);
-  void remember(Room& room, const DedupeKey& key, DedupeEntry entry);
+  void admit_new(Room& room, Command command, const EventDraft& draft, AnswerShape shape, const DedupeKey* key);
+  void answer_duplicate(Room& room, Command command, const DedupeEntry& entry, AnswerShape shape);
+  void answer_from_store(Room& room, Command command, Sequence sequence, AnswerShape shape);
+  void ask_store(Room& room, Command command);
+  void store_answered(Room& room, const Name& sender, const IdempotencyRecord& record);
+  void answer_event(const Command& command, const Event& event, bool stored, bool duplicate, AnswerShape shape);
+  void remember(Room& room, const DedupeKey& key, const EventRef& event);
   void settle_room(Room& room, Sequence durable);
-  void settle_ack(Room& room, PendingAck ack);
-  void tell_unsaved(Room& room, const Event& event, const PendingAck* ack);
+  void settle_stored(Room& room, Unsettled& done);
+  void settle_unsaved(Room& room, Unsettled& done);
+  void tell_unsaved(Room& room, const Event& event);
   void trim_tail(Room& room, Sequence durable);
   void tell_presence(Room& room);
   void tell_typing(Room& room, const Name& user, bool is_typing);
   bool room_timers(Room& room);
   void wants_timer(Room& room);
   void publish_waiting();
+  bool try_inbox(Room& room, const InboxEvent& event);
+  void sweep();
+  void mark_unsettled(Room& room);
 
   Shard& shard_;
   std::unordered_map<RoomId, std::unique_ptr<Room>> rooms_;
@@ -145,9 +153,10 @@ class Homes {
     uint32_t operator()(uint32_t index) const { return users->at(index).user.hash(); }
   };
   Index<HashUser> user_index_;
-  std::vector<std::function<bool()>> waiting_publishes_;  // membership and inbox events the ring had no room for
+  std::vector<InboxEvent> waiting_inbox_;  // the ring had no room for them yet
+  std::vector<std::pair<Millis, RoomId>> reloads_;  // rooms the store could not load: tried again
+  uint64_t tail_bytes_ = 0;  // of all tails, as of the last sweep
   Millis next_sweep_ = 0;
-  uint32_t in_sweep_ = 0;
 };
 
 }  // namespace twinwire

@@ -127,17 +127,19 @@ std::vector<EventRef> Outboxes::take_events(ConnectionId id) {
   return events;
 }
 
-void Outboxes::drop_events(ConnectionId id) {
+bool Outboxes::drop_events(ConnectionId id) {
   Stream& stream = at(id);
-  if (!stream.first.empty() && !stream.first.is_raw() && stream.offset == 0) stream.first.release();
-  if (stream.more) {
-    std::erase_if(*stream.more, [](Entry& entry) {
-      bool drop = !entry.is_raw();
-      if (drop) entry.release();
-      return drop;
-    });
-  }
+  bool inbox = false;
+  auto drop = [&](Entry& entry) {
+    if (entry.is_raw()) return false;
+    inbox |= is_inbox(entry.event()->room_name());
+    entry.release();
+    return true;
+  };
+  if (!stream.first.empty() && stream.offset == 0) drop(stream.first);
+  if (stream.more) std::erase_if(*stream.more, drop);
   if (stream.first.empty()) pop_front(stream);
+  return inbox;
 }
 
 // Moves the next entry into `first` (which has been released).
@@ -289,7 +291,7 @@ void Outboxes::on_short_send(ConnectionId id, size_t sent) {
       if (result.first_unsent.value) break;
       result.first_unsent = entry.sequence();
     }
-  drop_events(id);
+  result.dropped_inbox = drop_events(id);
   if (!stream.first.empty()) stream.first.keep();
   transport_.want_writable(id);
   results_.push_back(result);

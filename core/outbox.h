@@ -71,6 +71,7 @@ struct FlushResult {
   bool whole = true;
   Sequence last_sent;     // newest log event whose last byte is in the kernel, 0 if none was
   Sequence first_unsent;  // oldest queued log event that is not, 0 if none
+  bool dropped_inbox = false;  // an event of the user's inbox was among those dropped
 };
 
 class Outboxes {
@@ -97,8 +98,8 @@ class Outboxes {
 
   // Takes the queued log events out of a stream (a poll's answer), in order. Raw entries stay.
   std::vector<EventRef> take_events(ConnectionId id);
-  // Drops queued log events, but for one that is partly in the kernel.
-  void drop_events(ConnectionId id);
+  // Drops queued log events, but for one that is partly in the kernel. True: one of an inbox was among them.
+  bool drop_events(ConnectionId id);
 
   // Sends everything dirty. Results: streams with attention, short ones, and those now closed (close was called).
   const std::vector<FlushResult>& flush();

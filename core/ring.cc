@@ -11,6 +11,7 @@ Ring::Ring(const Options& options, Waker& waker)
       byte_budget_(options.bytes),
       shards_(options.shards),
       first_(options.first),
+      wake_writer_always_(options.wake_writer_always),
       waker_(waker),
       slots_(std::make_unique<Slot[]>(options.slots)),
       consumers_(options.shards + 1),
@@ -73,7 +74,7 @@ std::optional<Claim> Ring::try_claim(uint32_t count, uint64_t bytes, Priority pr
 void Ring::publish(Sequence sequence) {
   Slot& at = slot(sequence);
   uint64_t wake_mask = at.mask;
-  bool kept = at.kept;
+  bool for_writer = at.kept || wake_writer_always_;
   at.mark.store(sequence.value, std::memory_order_release);  // partner: peek()
   // Dekker with set_sleeping(): either we see the flag, or the sleeper's second look sees the mark.
   std::atomic_thread_fence(std::memory_order_seq_cst);
@@ -81,7 +82,7 @@ void Ring::publish(Sequence sequence) {
     auto consumer = static_cast<uint32_t>(__builtin_ctzll(wake_mask));
     if (consumers_[consumer].sleeping.load(std::memory_order_relaxed)) waker_.wake(consumer);
   }
-  if (kept && consumers_[shards_].sleeping.load(std::memory_order_relaxed)) waker_.wake(shards_);
+  if (for_writer && consumers_[shards_].sleeping.load(std::memory_order_relaxed)) waker_.wake(shards_);
 }
 
 void Ring::consumed(uint32_t consumer, Sequence position, uint64_t bytes) {

@@ -23,7 +23,7 @@ struct alignas(64) Slot {
   const Event* event = nullptr;   // null: a noop
   RoomId room;
   uint64_t mask = 0;              // shards with readers of this room; bit = ShardIndex
-  uint32_t bytes = 0;             // event->size(), for the byte budget
+  uint32_t bytes = 0;             // what was claimed for the byte budget: event->size(), 0 for control
   EventKind kind = EventKind::noop;
   bool kept = false;
 };
@@ -50,6 +50,7 @@ class Ring {
     uint32_t shards = 1;            // consumers 0…shards-1; the writer is consumer `shards`
     Sequence first{1};              // the first sequence that will be given
     Sequence lease_end{0};          // sequences < lease_end may be given
+    bool wake_writer_always = false;  // deliver = commit: every slot waits for the writer, not only kept ones
   };
   static constexpr uint32_t kBatchMax = 64;     // slots of one claim
   static constexpr uint32_t kReserve = 1024;    // slots above the limit that control events may use
@@ -107,6 +108,7 @@ class Ring {
   const uint64_t byte_budget_;
   const uint32_t shards_;
   const Sequence first_;
+  const bool wake_writer_always_;
   Waker& waker_;
   std::unique_ptr<Slot[]> slots_;
   std::vector<Consumer> consumers_;

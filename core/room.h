@@ -3,6 +3,7 @@
 // The home shard's thread only.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -73,14 +74,13 @@ struct DedupeEntry {
   std::vector<Command> waiting; // retries of a pending one: they get the first's outcome
 };
 
-// A command that waits for its event to be stored.
-struct PendingAck {
-  Sequence sequence;
+// A kept event that the writer has not settled yet, and the command that waits for it, if one does.
+struct Unsettled {
   EventRef event;
-  bool wants_reply = false;  // ack: stored; the answer comes at the end
-  Command command;           // for the reply, and for whom to tell when unsaved
+  std::unique_ptr<Command> command;  // null: accepted at once, or no command's
   DedupeKey dedupe;
   bool has_dedupe = false;
+  bool answer_with_data = false;     // see Homes::AnswerShape
 };
 
 struct Present {
@@ -105,17 +105,18 @@ struct Room {
   uint64_t mask = 0;           // shards with readers
   Sequence last_kept, trimmed_through, cleared_through;
   Tail tail;
-  std::deque<PendingAck> acks;
+  std::deque<Unsettled> unsettled;
   std::unordered_map<DedupeKey, DedupeEntry, DedupeKeyHash> dedupe;
   std::deque<DedupeKey> dedupe_order;  // settled ones leave oldest first
   std::unordered_map<Name, Sequence> members;  // user → since
   // Commands of one sender that wait for the store's word on an earlier id.
   std::unordered_map<Name, std::deque<Command>> held;
   std::vector<std::function<void(Room&)>> when_loaded;
+  bool in_unsettled = false, in_timed = false;  // whether the lists of homes.h name this room
 
   std::unordered_map<Name, Present> present;
-  std::vector<std::string> presence_joined, presence_left, presence_updated;  // not yet told
-  bool presence_dirty = false;
+  enum class Change : uint8_t { joined, left, updated };
+  std::map<std::string, Change> presence_changes;  // not yet told, by user
   Millis presence_told_at = 0;
   std::vector<Typist> typing;
   bool typing_dirty = false;  // a change was shed and must still be told
@@ -137,6 +138,7 @@ struct UserHome {
   std::unique_ptr<std::vector<Membership>> memberships;
   std::unique_ptr<std::vector<std::function<void(UserHome&)>>> loading;  // set while the store is asked
   Sequence inbox_last_kept;
+  bool load_failed = false;
 };
 
 }  // namespace twinwire

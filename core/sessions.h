@@ -24,7 +24,6 @@
 namespace twinwire {
 
 class Shard;
-struct Slot;
 
 enum class SessionState : uint8_t { joining, replaying, live, lagging, detached };
 std::string_view word_of(SessionState state);
@@ -43,10 +42,9 @@ struct Catchup {
   uint32_t reads_due = 0;
   Sequence target;                  // what the read goes up to
   Sequence bound;                   // a room was gained here: the read may not move the cursor past it
-  bool failed = false;
   struct Part {
-    RoomId room;
-    std::string name;
+    Name room;
+    RoomId id;
     Sequence after;
     std::shared_ptr<const ReadAnswer> answer;
   };
@@ -60,6 +58,7 @@ struct Catchup {
   bool state_skipped = false;       // typing or presence passed while not live
   Millis retry_at = 0;
   bool from_earliest = false;
+  std::string poll_frames;          // connected, reset: what goes into a poll's answer before the events
 };
 
 // A session whose stream is gone.
@@ -77,6 +76,7 @@ struct Session {
   uint32_t subscriptions = kNone;  // list head
   uint32_t next_of_user = kNone;
   uint32_t local_user = kNone;
+  uint32_t generation = 0;       // of this object: answers to an earlier one with the same id are ignored
   SessionState state = SessionState::joining;
   bool observer = false;
   bool queued = false;           // in the list of those to be moved on
@@ -144,7 +144,7 @@ class Sessions {
 
   // ---- the directory: sessions whose id is at home here ----
   void take_over(SessionId id, const Name& user, ShardIndex new_host, Answer<Released> answer);
-  void locate(SessionId id, std::function<void(ShardIndex)> use);
+  ShardIndex located(SessionId id) const;
   void forget_moved(SessionId id, ShardIndex host);
   Released release(SessionId id, const Name& user);
 
@@ -158,7 +158,8 @@ class Sessions {
   void run_timers();
   void send_leaves();
   void send_presence();
-  bool waits() const { return !queue_.empty(); }
+  bool runnable() const { return !queue_.empty() || !polls_ready_.empty(); }
+  bool waits_for_ring() const { return !later_.empty() || !activations_.empty(); }
   bool paused() const { return paused_room_ != kNone; }
   Millis next_deadline() const;
 
@@ -176,12 +177,23 @@ class Sessions {
   void start(ConnectionId connection, uint32_t generation, StreamRequest request, SessionId id, bool resumed,
              std::vector<PresenceDelta> present);
   uint32_t make_session(SessionId id, const Name& user);
-  void user_answered(uint32_t session, SessionId id, UserAnswer answer);
-  void follow(uint32_t session, const Name& room, Sequence since, bool active, bool at_once);
-  void join_answered(uint32_t session, SessionId id, RoomId room, bool tell, JoinAnswer answer);
-  void room_answered(RoomId room, const JoinAnswer& answer);
+  void user_answered(uint32_t session, const UserAnswer& answer);
+  void follow(uint32_t session, const Name& room, Sequence since);
+  void ask_join(uint32_t session, uint32_t room, std::function<void(Shard&, uint32_t, const JoinAnswer&)> then);
+  void join_answered(uint32_t session, const Name& room, const JoinAnswer& answer);
   void connected(uint32_t session);
+  void tell_connected(uint32_t session, Sequence base);
   Sequence base_cursor(Session& session, std::string& reset_reason);
+  void settle_presence(uint32_t session);
+  void activate(uint32_t session, uint32_t room, const std::function<void(Shard&, JoinAnswer)>& then, JoinAnswer answer);
+  // The session's handle that survives its end: find again by id and generation.
+  struct Handle {
+    SessionId id;
+    uint32_t generation;
+  };
+  Handle handle(uint32_t session) const { return {sessions_[session].id, sessions_[session].generation}; }
+  uint32_t find(const Handle& handle) const;
+  SessionId new_session_id();
   void tell_reset(Session& session, std::string_view reason, const std::vector<std::string>& rooms, Sequence at);
   void tell(Session& session, std::string_view type, std::string_view data, bool with_id, Sequence id);
   // catching up
@@ -189,19 +201,24 @@ class Sessions {
   void step(uint32_t session);
   void read_history(uint32_t session);
   void read_rooms(uint32_t session);
-  void ask_read(uint32_t session, RoomId room, const Name& name, ReadRequest request);
-  void read_answered(uint32_t session, SessionId id, size_t part, std::shared_ptr<const ReadAnswer> answer);
+  void ask_reads(uint32_t session, uint32_t max_events);
   void read_done(uint32_t session);
-  void push_history(uint32_t session);
+  void history_done(uint32_t session);
+  bool any_failed(uint32_t session);
+  void tell_trimmed(Session& session);
+  std::vector<EventRef> merge(uint32_t session, Sequence& bound, uint32_t max_events);
+  void push_read(uint32_t session, const std::vector<EventRef>& events);
+  bool still_follows(uint32_t session, const Event& event) const;
   void go_live(uint32_t session);
   void fall_back(uint32_t session, Sequence cursor);
-  Catchup& catchup_of(Session& session);
+  Sequence live_cursor(uint32_t session) const;
   void tell_states(uint32_t session);
+  void tell_room_state(uint32_t session, const Name& room, const RoomState& state);
   // delivery
-  bool wants(const Session& session, const Event& event) const;
+  static bool wants(const Session& session, const Event& event);
   void deliver_one(uint32_t session, const Event& event);
-  void deliver_inbox(const LocalUser& user, const Event& event);
-  void gained(const LocalUser& user, const Event& event);
+  void deliver_inbox(const Event& event);
+  void gained(uint32_t session, const Event& event);
   void removed(uint32_t local_room, const Event& event);
   void hold(Session& session, const Event& event);
   void answer_poll(uint32_t session);
@@ -214,12 +231,12 @@ class Sessions {
   void unsubscribe(uint32_t session, uint32_t room);
   void drop_room_if_unused(uint32_t room);
   void count_present(uint32_t session, uint32_t subscription);
-  void queue_presence(const LocalRoom& room, const Name& user, int32_t sessions);
+  void queue_presence(PresenceDelta delta) { presence_.push_back(std::move(delta)); }
   // ending
   void detach(uint32_t session, bool keep_presence);
   void forget(uint32_t session);
-  void say_bye(Session& session, std::string_view code, std::string_view reason, int close_code, bool reconnect,
-               uint32_t after_ms);
+  void say_bye(ConnectionId connection, std::string_view code, std::string_view reason, int close_code,
+               bool reconnect, uint32_t after_ms);
   void unlink_user(uint32_t session);
   void count_stream(Form form, int by);
 
@@ -249,14 +266,24 @@ class Sessions {
     std::deque<std::function<void()>> waiting;
   };
   std::unordered_map<SessionId, Moved> moved_;
-  std::vector<uint32_t> queue_, moving_;          // sessions to move on
-  std::vector<uint32_t> polls_ready_;
+  std::vector<Handle> queue_, moving_;  // sessions that can go a step
+  std::vector<Handle> later_;           // sessions that wait for their cut, or to try the store again
+  std::vector<Handle> polls_ready_;
   std::vector<RoomId> leaves_;
   std::vector<Name> user_leaves_;
   std::vector<PresenceDelta> presence_;
   std::deque<std::pair<Millis, SessionId>> detached_;  // in order of `since`: presence ends, then the session
   std::deque<std::pair<Millis, SessionId>> kept_;
-  std::vector<std::pair<Millis, SessionId>> poll_deadlines_, retries_;
+  std::vector<std::pair<Millis, Handle>> poll_deadlines_;
+  struct Activation {
+    Handle session;
+    RoomId room;
+    Sequence cut;
+    std::function<void(Shard&, JoinAnswer)> then;
+    JoinAnswer answer;
+  };
+  std::vector<Activation> activations_;  // rooms gained by command, until their cut is consumed
+  uint32_t next_generation_ = 1;
   // a delivery that paused inside a member list
   uint32_t paused_room_ = kNone;
   uint32_t paused_at_ = 0;

@@ -157,6 +157,8 @@ class Shard {
   bool consume_ring();
   void run_soon();
   void route(Command command);
+  void run_on(ShardIndex to, Command command);
+  void deliver_reply(ConnectionId connection, uint32_t generation, const std::string& tag, const Reply& reply);
   bool admit(const Command& command);
 
   // Constant after construction.
@@ -178,6 +180,8 @@ class Shard {
   uint32_t credits_ = kCredits;
   uint64_t posted_mask_ = 0;
   std::vector<EventRef> tick_events_;  // what this tick's outboxes borrow
+  EventRef paused_event_;              // of a delivery that stands inside a member list
+  Sequence durable_seen_;              // at the last settling
 
   // Shared.
   Mailbox mailbox_;

@@ -73,7 +73,7 @@ std::string SessionId::text() const {
 
 Name::Name(std::string_view tenant, std::string_view text) {
   // The limits (128 bytes each) are checked where names come in; past them is a broken invariant.
-  if (tenant.size() > 255 || text.size() > 255) std::abort();
+  if (tenant.size() > 240 || text.size() > 240) std::abort();
   void* memory = std::malloc(sizeof(Body) + tenant.size() + text.size());
   if (!memory) std::abort();
   body_ = new (memory) Body{{1}, hash_of(tenant, text), static_cast<uint8_t>(tenant.size()),
@@ -85,6 +85,29 @@ Name::Name(std::string_view tenant, std::string_view text) {
 uint32_t Name::hash_of(std::string_view tenant, std::string_view text) {
   uint64_t seed = tenant.empty() ? 0 : XXH3_64bits(tenant.data(), tenant.size());
   return static_cast<uint32_t>(XXH3_64bits_withSeed(text.data(), text.size(), seed));
+}
+
+RoomId room_id_of(uint64_t room_key, std::string_view tenant, std::string_view room) {
+  char key[512];
+  // Both lengths fit a byte each (Name), so the length of the tenant keeps ("ab","c") and ("a","bc") apart.
+  key[0] = static_cast<char>(tenant.size());
+  if (!tenant.empty()) std::memcpy(key + 1, tenant.data(), tenant.size());
+  if (!room.empty()) std::memcpy(key + 1 + tenant.size(), room.data(), room.size());
+  XXH128_hash_t hash = XXH3_128bits_withSeed(key, 1 + tenant.size() + room.size(), room_key);
+  return {hash.high64, hash.low64};
+}
+
+Name inbox_name_of(const Name& user) {
+  std::string text = "\x01";
+  text += user.text();
+  return Name(user.tenant(), text);
+}
+
+RoomId inbox_id_of(uint64_t room_key, const Name& user) {
+  char text[256];
+  text[0] = '\x01';
+  std::memcpy(text + 1, user.text().data(), user.text().size());
+  return room_id_of(room_key, user.tenant(), {text, 1 + user.text().size()});
 }
 
 void Name::release() {

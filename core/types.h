@@ -127,6 +127,16 @@ class Name {
   Body* body_ = nullptr;
 };
 
+// The keyed hash that names rooms, and the room that carries one user's own events (its text is "\x01" + user,
+// which no client can name).
+RoomId room_id_of(uint64_t room_key, std::string_view tenant, std::string_view room);
+inline RoomId room_id_of(uint64_t room_key, const Name& room) {
+  return room_id_of(room_key, room.tenant(), room.text());
+}
+Name inbox_name_of(const Name& user);
+RoomId inbox_id_of(uint64_t room_key, const Name& user);
+inline bool is_inbox(const Name& room) { return !room.text().empty() && room.text()[0] == '\x01'; }
+
 // Who acts: the identity that a connection proved (or, in mode none, named).
 struct Identity {
   Name user;

@@ -1,0 +1,77 @@
+// The command table: one row a command. Adding one is a row here and a handler in its group.
+#include "core/command.h"
+#include "core/commands.h"
+
+namespace twinwire {
+namespace {
+
+constexpr uint64_t kIdMax = 128;      // bytes of a clientId
+constexpr uint64_t kNameMax = 256;    // bytes of a title or a file's name
+constexpr uint64_t kUrlMax = 2048;
+
+constexpr FieldSpec kRoom{Field::room, Shape::room_name, true};
+constexpr FieldSpec kAck{Field::ack, Shape::word, false, 0, "accepted|stored"};
+constexpr FieldSpec kClientId{Field::client_id, Shape::text, false, kIdMax};
+constexpr FieldSpec kExclude{Field::exclude, Shape::word, false, 0, "none|connection|user"};
+
+constexpr FieldSpec kSend[] = {
+    kRoom,
+    {Field::content, Shape::text},
+    {Field::encrypted_content, Shape::text},
+    {Field::type, Shape::event_type},
+    {Field::file_url, Shape::text, false, kUrlMax},
+    {Field::file_name, Shape::text, false, kNameMax},
+    {Field::file_size, Shape::integer, false, (uint64_t{1} << 53) - 1},
+    {Field::reply_to, Shape::cursor_or_time},
+    kClientId,
+    kAck,
+    kExclude,
+};
+constexpr FieldSpec kLoad[] = {
+    kRoom,
+    {Field::limit, Shape::integer, false, 256},
+    {Field::before, Shape::cursor_or_time},
+    {Field::after, Shape::cursor_or_time},
+    {Field::join, Shape::boolean},
+};
+constexpr FieldSpec kPublish[] = {
+    {Field::room, Shape::room_name},
+    {Field::user, Shape::user_name},
+    {Field::type, Shape::event_type, true},
+    {Field::data, Shape::object},
+    {Field::ephemeral, Shape::boolean},
+    kClientId,
+    kAck,
+    kExclude,
+};
+constexpr FieldSpec kCreate[] = {
+    {Field::participants, Shape::user_names},
+    {Field::name, Shape::text, false, kNameMax},
+    {Field::is_group, Shape::boolean},
+    {Field::open, Shape::boolean},
+    kClientId,
+};
+constexpr FieldSpec kRoomOnly[] = {kRoom};
+constexpr FieldSpec kPresenceSet[] = {kRoom, {Field::state, Shape::object, true}};
+
+constexpr CommandRow kTable[] = {
+    {"messages.send", Where::room, kSend, messages_send},
+    {"messages.load", Where::session, kLoad, messages_load},
+    {"events.publish", Where::here, kPublish, events_publish},
+    {"rooms.create", Where::here, kCreate, rooms_create},
+    {"rooms.load", Where::user, {}, rooms_load},
+    {"rooms.join", Where::session, kRoomOnly, rooms_join},
+    {"rooms.leave", Where::room, kRoomOnly, rooms_leave},
+    {"rooms.clear", Where::room, kRoomOnly, rooms_clear},
+    {"typing.start", Where::room, kRoomOnly, typing_start},
+    {"typing.stop", Where::room, kRoomOnly, typing_stop},
+    {"presence.list", Where::room, kRoomOnly, presence_list},
+    {"presence.set", Where::room, kPresenceSet, presence_set},
+    {"session.info", Where::session, {}, session_info},
+};
+
+}  // namespace
+
+std::span<const CommandRow> command_table() { return kTable; }
+
+}  // namespace twinwire

@@ -1,0 +1,47 @@
+// The handlers that the command table names, and what they share. One group a file: commands_messages.cc,
+// commands_rooms.cc, commands_state.cc.
+// Each runs on the shard that its row names and answers through Shard::reply, at once or later.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "core/command.h"
+#include "core/event.h"
+#include "core/room.h"
+#include "core/types.h"
+
+namespace twinwire {
+
+class Shard;
+
+void messages_send(Shard& shard, Command command);
+void messages_load(Shard& shard, Command command);
+void events_publish(Shard& shard, Command command);
+void rooms_create(Shard& shard, Command command);
+void rooms_load(Shard& shard, Command command);
+void rooms_join(Shard& shard, Command command);
+void rooms_leave(Shard& shard, Command command);
+void rooms_clear(Shard& shard, Command command);
+void typing_start(Shard& shard, Command command);
+void typing_stop(Shard& shard, Command command);
+void presence_list(Shard& shard, Command command);
+void presence_set(Shard& shard, Command command);
+void session_info(Shard& shard, Command command);
+
+// Answers with the error.
+void refuse(Shard& shard, const Command& command, Code code, std::string sentence);
+// Answers {"success":true, <fields>}; `fields` is the inside of a JSON object, "" for none.
+void accept(Shard& shard, const Command& command, std::string_view fields = {});
+
+// The room a command names.
+Name room_of(const Command& command);
+// Runs `use` at the home of the command's room (where this must be), with the room loaded.
+void at_room(Shard& shard, Command command, std::function<void(Shard&, Room&, Command&)> use);
+// May this identity act in the room? Answers and returns false if not.
+bool may_act(Shard& shard, const Room& room, const Command& command);
+
+// The `message` object of message.created; `place` gets the offset of the sequence's digits in it.
+std::string message_data(Shard& shard, const Command& command, uint32_t& place);
+
+}  // namespace twinwire

@@ -1,0 +1,348 @@
+// rooms.create, rooms.load, rooms.join, rooms.leave, rooms.clear.
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include <algorithm>
+
+#include "core/commands.h"
+#include "core/json.h"
+#include "core/limits.h"
+#include "core/shard.h"
+
+namespace twinwire {
+
+std::string Homes::room_json(const Room& room, bool with_participants) {
+  std::string out;
+  JsonObject object(out);
+  static constexpr std::string_view kKinds[] = {"open", "closed", "direct", "inbox"};
+  object.field("id", room.name.text()).text_or_null("name", room.title);
+  object.field("kind", kKinds[static_cast<size_t>(room.kind)]).field("isGroup", room.kind == RoomKind::closed);
+  object.text_or_null("createdBy", room.created_by).field("createdAt", format_timestamp(room.created_wall_ms));
+  object.field("updatedAt", format_timestamp(room.updated_wall_ms));
+  if (with_participants) {
+    std::vector<std::string_view> users;
+    for (const auto& [user, since] : room.members) users.push_back(user.text());
+    std::sort(users.begin(), users.end());
+    std::string& list = object.begin("participants");
+    list += '[';
+    for (size_t i = 0; i < users.size() && i < 256; i++) {
+      if (i) list += ',';
+      JsonObject entry(list);
+      entry.field("userId", users[i]).end();
+    }
+    list += ']';
+  }
+  object.end();
+  return out;
+}
+
+namespace {
+
+// Claims the member's event and makes the user's home follow. The room must be loaded and not hold the user yet.
+Result<EventRef> add_member(Shard& home, Room& room, const Name& user, const Name& by, Ring::Priority priority,
+                            std::string_view inbox_type) {
+  std::string data = "{\"userId\":" + json_string(user.text()) + "}";
+  EventDraft draft;
+  draft.type = "room.member_added";
+  draft.shown_room = room.name.text();
+  draft.data = data;
+  draft.user = by;
+  draft.effect = EventEffect::member_added;
+  draft.subject = user;
+  auto event = home.homes().publish(room, draft, priority);
+  if (!event) return event;
+  room.members[user] = (*event)->sequence();
+  Membership membership{room.id, room.name, room.kind, (*event)->sequence()};
+  Homes::InboxEvent told{user, std::string(inbox_type), std::string(room.name.text()),
+                         "{\"userId\":" + json_string(user.text()) + ",\"room\":" + Homes::room_json(room, true) + "}",
+                         true};
+  home.post(home.home_of(home.inbox_id(user)), [user, membership, told](Shard& shard) {
+    shard.homes().membership_changed(user, membership, true, told);
+  });
+  return event;
+}
+
+// The newest event's outcome answers the command, with `fields` in the answer.
+void answer_when_stored(Room& room, Command command, std::string fields) {
+  command.answer_fields = std::move(fields);
+  room.unsettled.back().command = std::make_unique<Command>(std::move(command));
+}
+
+}  // namespace
+
+// ---- rooms.join ----
+
+namespace {
+
+void join_at_home(Shard& shard, Command command, std::string last_event_id) {
+  at_room(shard, std::move(command), [last_event_id](Shard& home, Room& room, Command& asked) {
+    if (!may_act(home, room, asked)) return;
+    const Name& user = asked.who.user;
+    std::string fields = "\"room\":";
+    bool known = room.is_member(user);
+    if (!known) {
+      auto event = add_member(home, room, user, user, Ring::Priority::normal, "room.member_added");
+      if (!event) return home.reply(asked, reply_of(event.error()));
+    }
+    fields += Homes::room_json(room, true);
+    if (!last_event_id.empty()) fields += ",\"lastEventId\":\"" + last_event_id + "\"";
+    if (known) return accept(home, asked, fields);
+    answer_when_stored(room, std::move(asked), std::move(fields));
+  });
+}
+
+}  // namespace
+
+// Durable, for all the user's sessions; the session that asked has the room from the answer's lastEventId on.
+void rooms_join(Shard& shard, Command command) {
+  auto kept = std::make_shared<Command>(std::move(command));
+  ShardIndex home = shard.home_of(shard.room_id(room_of(*kept)));
+  auto join = [kept, home](Shard& from, std::string last_event_id) {
+    from.post(home, [kept, last_event_id](Shard& there) { join_at_home(there, std::move(*kept), last_event_id); });
+  };
+  uint32_t session = kept->session.none() ? kNone : shard.sessions().find(kept->session);
+  if (session == kNone || shard.sessions().at(session).user != kept->who.user ||
+      shard.sessions().at(session).state == SessionState::detached)
+    return join(shard, "");
+  shard.sessions().follow_by_command(session, room_of(*kept), [kept, join](Shard& host, const JoinAnswer& answer) {
+    if (answer.code == Code::limit_exceeded)
+      return refuse(host, *kept, Code::limit_exceeded, "the stream follows too many rooms already");
+    if (answer.code == Code::forbidden)
+      return refuse(host, *kept, Code::forbidden, "this room is by invitation only");
+    Sequence known = std::min(answer.cut, host.durability().synced());
+    join(host, answer.code == Code::ok ? host.cursor(known).text() : "");
+  });
+}
+
+// ---- rooms.leave, rooms.clear ----
+
+void rooms_leave(Shard& shard, Command command) {
+  at_room(shard, std::move(command), [](Shard& home, Room& room, Command& asked) {
+    const Name user = asked.who.user;
+    if (!room.is_member(user)) return accept(home, asked, "\"left\":false");
+    std::string data = "{\"userId\":" + json_string(user.text()) + "}";
+    EventDraft draft;
+    draft.type = "room.member_removed";
+    draft.shown_room = room.name.text();
+    draft.data = data;
+    draft.user = user;
+    draft.kind = EventKind::removal;
+    draft.effect = EventEffect::member_removed;
+    draft.subject = user;
+    auto event = home.homes().publish(room, draft);
+    if (!event) return home.reply(asked, reply_of(event.error()));
+    room.members.erase(user);
+    Membership membership{room.id, room.name, room.kind, (*event)->sequence()};
+    Homes::InboxEvent told{user, "room.member_removed", std::string(room.name.text()), data, true};
+    home.post(home.home_of(home.inbox_id(user)), [user, membership, told](Shard& there) {
+      there.homes().membership_changed(user, membership, false, told);
+    });
+    answer_when_stored(room, std::move(asked), "\"left\":true");
+  });
+}
+
+void rooms_clear(Shard& shard, Command command) {
+  at_room(shard, std::move(command), [](Shard& home, Room& room, Command& asked) {
+    if (!may_act(home, room, asked)) return;
+    std::string data = "{\"userId\":" + json_string(asked.who.user.text()) + "}";
+    EventDraft draft;
+    draft.type = "room.cleared";
+    draft.shown_room = room.name.text();
+    draft.data = data;
+    draft.user = asked.who.user;
+    draft.effect = EventEffect::room_cleared;
+    auto event = home.homes().publish(room, draft);
+    if (!event) return home.reply(asked, reply_of(event.error()));
+    Sequence cleared = (*event)->sequence();
+    room.cleared_through = cleared;
+    room.tail.remove_if([&](const EventRef& e) { return e->sequence() < cleared && e->type().starts_with("message."); });
+    answer_when_stored(room, std::move(asked), "");
+  });
+}
+
+// ---- rooms.create ----
+
+namespace {
+
+struct NewRoom {
+  Name name;
+  RoomKind kind = RoomKind::closed;
+  std::string title;
+  std::vector<Name> members;
+};
+
+std::string hex_of(std::string_view prefix, XXH128_hash_t hash) {
+  return fmt::format("{}{:016x}{:016x}", prefix, hash.high64, hash.low64);
+}
+
+// A direct room's id comes from the sorted pair, so both sides find the same one; a group's from its clientId, so a
+// retry does too, or from chance.
+std::string room_name_for(Shard& shard, const Command& command, RoomKind kind, const std::vector<std::string>& others) {
+  std::string key;
+  if (kind == RoomKind::direct) {
+    std::string a(command.who.user.text()), b = others.front();
+    if (b < a) std::swap(a, b);
+    key = a + '\0' + b;
+  } else if (command.args.has(Field::client_id)) {
+    key = std::string(command.who.user.text()) + '\0' + std::string(command.args.text(Field::client_id));
+  } else {
+    uint64_t random[2] = {shard.random().next(), shard.random().next()};
+    key.assign(reinterpret_cast<const char*>(random), sizeof random);
+  }
+  uint64_t seed = shard.engine().boot().room_key;
+  return hex_of(kind == RoomKind::direct ? "direct-" : "group-", XXH3_128bits_withSeed(key.data(), key.size(), seed));
+}
+
+void create_at_home(Shard& home, Room& room, Command& asked, const NewRoom& wanted) {
+  bool existing = room.existed && (wanted.kind != RoomKind::open || !room.created_by.empty());
+  if (existing && wanted.kind != RoomKind::direct)
+    return accept(home, asked, "\"room\":" + Homes::room_json(room, true) + ",\"existing\":true");
+  if (!existing) {
+    room.kind = wanted.kind;
+    room.title = wanted.title;
+    room.created_by = asked.who.user.text();
+    room.created_wall_ms = home.wall_ms();
+    RoomRecord record;
+    record.kind = room.kind;
+    record.title = room.title;
+    record.created_by = room.created_by;
+    record.created_wall_ms = room.created_wall_ms;
+    std::string encoded = record.encode(), data = "{\"room\":" + Homes::room_json(room, false) + "}";
+    EventDraft draft;
+    draft.type = "room.created";
+    draft.shown_room = room.name.text();
+    draft.data = data;
+    draft.user = asked.who.user;
+    draft.effect = EventEffect::room_created;
+    draft.room_record = encoded;
+    if (auto event = home.homes().publish(room, draft); !event) {
+      room.created_by.clear();
+      room.kind = RoomKind::open;
+      return home.reply(asked, reply_of(event.error()));
+    }
+  }
+  bool added = !existing;
+  for (const Name& member : wanted.members) {
+    if (room.is_member(member)) continue;
+    auto event = add_member(home, room, member, asked.who.user, Ring::Priority::control, "room.created");
+    if (!event) return home.reply(asked, reply_of(event.error()));
+    added = true;
+  }
+  std::string fields = "\"room\":" + Homes::room_json(room, true);
+  if (existing) fields += ",\"existing\":true";
+  if (!added) return accept(home, asked, fields);
+  answer_when_stored(room, std::move(asked), std::move(fields));
+}
+
+}  // namespace
+
+void rooms_create(Shard& shard, Command command) {
+  const Args& args = command.args;
+  NewRoom wanted;
+  std::string_view tenant = command.who.user.tenant();
+  std::vector<std::string> others = args.list();
+  std::sort(others.begin(), others.end());
+  others.erase(std::unique(others.begin(), others.end()), others.end());
+  std::erase(others, std::string(command.who.user.text()));
+  wanted.title = args.text(Field::name);
+  std::string name;
+  if (args.flag(Field::open)) {
+    wanted.kind = RoomKind::open;
+    name = wanted.title;
+    if (auto ok = check_name("name", name, shard.config().limits.room_name_bytes); !ok)
+      return shard.reply(command, reply_of(ok.error()));
+    if (is_reserved_room(name))
+      return refuse(shard, command, Code::invalid_argument, "'name' must not begin with direct- or group-");
+  } else {
+    if (others.empty())
+      return refuse(shard, command, Code::invalid_argument, "'participantIds' must name somebody besides yourself");
+    wanted.kind = !args.flag(Field::is_group) && others.size() == 1 ? RoomKind::direct : RoomKind::closed;
+    name = room_name_for(shard, command, wanted.kind, others);
+  }
+  wanted.name = Name(tenant, name);
+  wanted.members.push_back(command.who.user);
+  for (const std::string& other : others) wanted.members.emplace_back(tenant, other);
+  auto kept = std::make_shared<Command>(std::move(command));
+  shard.post(shard.home_of(shard.room_id(wanted.name)), [kept, wanted](Shard& home) {
+    home.homes().with_room(home.room_id(wanted.name), wanted.name,
+                           [&home, kept, wanted](Room& room) { create_at_home(home, room, *kept, wanted); });
+  });
+}
+
+// ---- rooms.load ----
+
+namespace {
+
+struct Summary {
+  uint64_t updated_wall_ms = 0;
+  std::string json;  // empty: the room is not to be shown
+};
+
+void summarise(Shard& home, const Name& name, Answer<Summary> answer) {
+  home.homes().with_room(home.room_id(name), name, [&home, name, answer](Room& room) {
+    std::string json = Homes::room_json(room, true);
+    uint64_t updated = room.updated_wall_ms;
+    ReadRequest last{room.id, {0}, home.barrier(), 16, 1 << 20, true};
+    home.ask<std::shared_ptr<const ReadAnswer>>(
+        home.index(),
+        [name, last](Shard& there, Answer<std::shared_ptr<const ReadAnswer>> read) {
+          there.homes().read(name, last, std::move(read));
+        },
+        [json, updated, answer](Shard& there, const std::shared_ptr<const ReadAnswer>& page) {
+          Summary summary{updated, json};
+          summary.json.pop_back();
+          summary.json += ",\"lastMessage\":";
+          std::string message = "null";
+          for (const EventRef& event : page->events) {
+            summary.updated_wall_ms = std::max(summary.updated_wall_ms, event->wall_ms());
+            if (event->type() != "message.created") continue;
+            std::string_view data = event->data();
+            message = data.substr(sizeof("{\"message\":") - 1, data.size() - sizeof("{\"message\":"));
+          }
+          summary.json += message + "}";
+          answer(there, std::move(summary));
+        });
+  });
+}
+
+struct RoomList {
+  Command command;
+  size_t due = 0;
+  std::vector<Summary> rooms;
+};
+
+void answer_list(Shard& shard, RoomList& list) {
+  std::stable_sort(list.rooms.begin(), list.rooms.end(),
+                   [](const Summary& a, const Summary& b) { return a.updated_wall_ms > b.updated_wall_ms; });
+  std::string fields = "\"rooms\":[";
+  for (const Summary& room : list.rooms) {
+    if (fields.back() != '[') fields += ',';
+    fields += room.json;
+  }
+  accept(shard, list.command, fields + "]");
+}
+
+}  // namespace
+
+void rooms_load(Shard& shard, Command command) {
+  Name user = command.who.user;
+  auto list = std::make_shared<RoomList>();
+  list->command = std::move(command);
+  shard.homes().with_user(user, [&shard, list](UserHome& home) {
+    if (home.load_failed)
+      return refuse(shard, list->command, Code::storage_unavailable, "your rooms cannot be read now; try again shortly");
+    if (!home.memberships) return answer_list(shard, *list);
+    list->due = home.memberships->size();
+    for (const Membership& membership : *home.memberships) {
+      shard.ask<Summary>(
+          shard.home_of(membership.room),
+          [name = membership.room_name](Shard& there, Answer<Summary> answer) { summarise(there, name, std::move(answer)); },
+          [list](Shard& there, Summary summary) {
+            list->rooms.push_back(std::move(summary));
+            if (--list->due == 0) answer_list(there, *list);
+          });
+    }
+  });
+}
+
+}  // namespace twinwire

@@ -1,0 +1,322 @@
+#include "core/homes.h"
+
+#include <algorithm>
+
+#include "core/json.h"
+#include "core/limits.h"
+#include "core/shard.h"
+
+namespace twinwire {
+
+Homes::Homes(Shard& shard) : shard_(shard), user_index_(HashUser{&users_}) {}
+Homes::~Homes() = default;
+
+// ---- rooms ----
+
+Room& Homes::make_room(RoomId id, const Name& name) {
+  auto room = std::make_unique<Room>();
+  room->id = id;
+  room->name = name;
+  room->idle_since = shard_.now();
+  Room& made = *room;
+  rooms_.emplace(id, std::move(room));
+  if (is_inbox(name)) {
+    made.kind = RoomKind::inbox;
+    Name user(name.tenant(), name.text().substr(1));
+    if (uint32_t index = find_user(user); index != kNone) made.mask = users_[index].mask;
+  }
+  // A room the store never heard of is open and empty, and needs no reading.
+  if (!shard_.history().may_know_room(id)) {
+    made.loaded = true;
+    made.created_wall_ms = made.updated_wall_ms = shard_.wall_ms();
+  } else {
+    load(made);
+  }
+  return made;
+}
+
+void Homes::load(Room& room) {
+  room.busy++;
+  shard_.metrics().store_reads++;
+  shard_.history().load_room(room.id, room.name,
+                             shard_.from_history<std::unique_ptr<RoomRecord>>(
+                                 [id = room.id](Shard& shard, std::unique_ptr<RoomRecord> record) {
+                                   shard.homes().loaded(id, std::move(record));
+                                 }));
+}
+
+void Homes::loaded(RoomId id, std::unique_ptr<RoomRecord> record) {
+  Room& room = *rooms_.at(id);
+  room.busy--;
+  if (record->failed) {
+    reloads_.push_back({shard_.now() + kStoreRetryMs, id});
+    return;
+  }
+  if (record->exists) {
+    room.existed = true;
+    if (!is_inbox(room.name)) room.kind = record->kind;
+    room.history = record->history;
+    room.title = record->title;
+    room.created_by = record->created_by;
+    room.created_wall_ms = record->created_wall_ms;
+    room.updated_wall_ms = record->updated_wall_ms;
+    for (Member& member : record->members) room.members.emplace(member.user, member.since);
+  }
+  room.trimmed_through = record->trimmed_through;
+  room.cleared_through = record->cleared_through;
+  room.last_kept = record->last_kept;
+  room.tail.set_floor(record->last_kept);
+  room.loaded = true;
+  auto waiting = std::move(room.when_loaded);
+  for (auto& use : waiting) use(room);
+}
+
+void Homes::with_room(RoomId id, const Name& name, std::function<void(Room&)> use) {
+  auto it = rooms_.find(id);
+  Room& room = it != rooms_.end() ? *it->second : make_room(id, name);
+  if (room.loaded) return use(room);
+  room.when_loaded.push_back(std::move(use));
+}
+
+// The position below which everything this home has published lies: its next claim is above.
+Sequence Homes::cut() {
+  Sequence claimed = shard_.ring().claimed();
+  return shard_.engine().mutated(Mutation::cut_off_by_one) ? claimed - 1 : claimed;
+}
+
+void Homes::join_room(RoomId id, const Name& name, const Name& user, ShardIndex joiner, bool observer,
+                      Answer<JoinAnswer> answer) {
+  with_room(id, name, [this, user, joiner, observer, answer](Room& room) {
+    JoinAnswer out;
+    bool reserved = !room.existed && is_reserved_room(room.name.text());
+    if (!observer && (reserved || !room.may_read(user))) {
+      out.code = Code::forbidden;
+      return answer(shard_, std::move(out));
+    }
+    room.mask |= mask_of(joiner);
+    out.cut = cut();  // after the mask: whatever is claimed from here on, the joiner's shard is told
+    out.last_kept = room.last_kept;
+    out.trimmed_through = room.trimmed_through;
+    out.readable_from = observer ? Sequence{0} : room.readable_from(user);
+    out.kind = room.kind;
+    answer(shard_, std::move(out));
+  });
+}
+
+void Homes::leave_room(RoomId id, ShardIndex leaver) {
+  auto it = rooms_.find(id);
+  if (it == rooms_.end()) return;
+  it->second->mask &= ~mask_of(leaver);
+  if (it->second->mask == 0) it->second->idle_since = shard_.now();
+}
+
+void Homes::trimmed(RoomId id, Sequence trimmed_through) {
+  auto it = rooms_.find(id);
+  if (it != rooms_.end()) it->second->trimmed_through = std::max(it->second->trimmed_through, trimmed_through);
+}
+
+// ---- users ----
+
+uint32_t Homes::find_user(const Name& user) const {
+  return user_index_.find(user.hash(), [&](uint32_t index) { return users_[index].user == user; });
+}
+
+UserHome& Homes::make_user(const Name& user) {
+  uint32_t index = users_.make();
+  UserHome& made = users_[index];
+  made.user = user;
+  user_index_.insert(user.hash(), index);
+  RoomId inbox = shard_.inbox_id(user);
+  if (shard_.history().may_know_user(inbox)) {
+    made.loading = std::make_unique<std::vector<std::function<void(UserHome&)>>>();
+    shard_.metrics().store_reads++;
+    shard_.history().load_user(user, inbox,
+                               shard_.from_history<std::unique_ptr<UserRecord>>(
+                                   [user](Shard& shard, std::unique_ptr<UserRecord> record) {
+                                     shard.homes().user_loaded(user, std::move(record));
+                                   }));
+  }
+  return made;
+}
+
+void Homes::user_loaded(const Name& user, std::unique_ptr<UserRecord> record) {
+  UserHome& home = users_[find_user(user)];
+  auto waiting = std::move(home.loading);
+  home.load_failed = record->failed;
+  if (!record->failed) {
+    home.inbox_last_kept = std::max(home.inbox_last_kept, record->inbox_last_kept);
+    if (!record->memberships.empty())
+      home.memberships = std::make_unique<std::vector<Membership>>(std::move(record->memberships));
+  }
+  for (auto& use : *waiting) use(users_[find_user(user)]);
+  if (record->failed) drop_user_if_unused(find_user(user));
+}
+
+void Homes::with_user(const Name& user, std::function<void(UserHome&)> use) {
+  uint32_t index = find_user(user);
+  UserHome& home = index != kNone ? users_[index] : make_user(user);
+  if (home.loading) return home.loading->push_back(std::move(use));
+  use(home);
+}
+
+void Homes::join_user(const Name& user, ShardIndex joiner, Answer<UserAnswer> answer) {
+  with_user(user, [this, joiner, answer](UserHome& home) {
+    UserAnswer out;
+    if (home.load_failed) {
+      out.code = Code::storage_unavailable;
+      return answer(shard_, std::move(out));
+    }
+    home.mask |= mask_of(joiner);
+    if (auto it = rooms_.find(shard_.inbox_id(home.user)); it != rooms_.end()) it->second->mask = home.mask;
+    out.cut = cut();
+    out.inbox_last_kept = home.inbox_last_kept;
+    if (home.memberships) out.memberships = *home.memberships;
+    answer(shard_, std::move(out));
+  });
+}
+
+void Homes::leave_user(const Name& user, ShardIndex leaver) {
+  uint32_t index = find_user(user);
+  if (index == kNone) return;
+  UserHome& home = users_[index];
+  home.mask &= ~mask_of(leaver);
+  if (auto it = rooms_.find(shard_.inbox_id(user)); it != rooms_.end()) it->second->mask = home.mask;
+  drop_user_if_unused(index);
+}
+
+// A user whom nobody hosts is forgotten once the inbox is settled: the store then knows all that memory knew.
+void Homes::drop_user_if_unused(uint32_t index) {
+  UserHome& home = users_[index];
+  if (home.mask || home.loading || rooms_.contains(shard_.inbox_id(home.user))) return;
+  user_index_.erase(home.user.hash(), index);
+  users_.drop(index);
+}
+
+void Homes::membership_changed(const Name& user, Membership membership, bool added, InboxEvent event) {
+  with_user(user, [this, membership = std::move(membership), added, event = std::move(event)](UserHome& home) {
+    if (!home.memberships) home.memberships = std::make_unique<std::vector<Membership>>();
+    auto& list = *home.memberships;
+    std::erase_if(list, [&](const Membership& m) { return m.room == membership.room; });
+    if (added) list.push_back(membership);
+    if (list.empty()) home.memberships.reset();
+    publish_inbox(event);
+  });
+}
+
+// ---- reading ----
+
+void Homes::read(const Name& room_name, const ReadRequest& request, Answer<std::shared_ptr<const ReadAnswer>> answer) {
+  shard_.metrics().reads++;
+  with_room(request.room, room_name, [this, request, answer](Room& room) { read_loaded(room, request, answer); });
+}
+
+// First refs on the tail's part, then the store for what lies below it: whatever the tail drops meanwhile is held.
+void Homes::read_loaded(Room& room, const ReadRequest& wanted, Answer<std::shared_ptr<const ReadAnswer>> answer) {
+  ReadRequest request = wanted;
+  request.upto = std::min(request.upto, shard_.barrier());
+  request.after = std::max(request.after, room.trimmed_through);
+  auto out = std::make_shared<ReadAnswer>();
+  out->trimmed_through = room.trimmed_through;
+  Sequence first = room.tail.first();
+  bool store_needed = request.after + 1 < first && request.upto > request.after;
+  if (!request.newest && !store_needed) {
+    out->more = !room.tail.collect(request.after, request.upto, request.max_events, request.max_bytes, out->events);
+    return answer(shard_, std::move(out));
+  }
+  std::vector<EventRef> tail;
+  room.tail.collect(std::max(request.after, first - 1), request.upto, UINT32_MAX, UINT64_MAX, tail);
+  if (request.newest) {
+    size_t keep = std::min<size_t>(tail.size(), request.max_events);
+    bool cut_off = keep < tail.size();
+    tail.erase(tail.begin(), tail.end() - static_cast<ptrdiff_t>(keep));
+    if (cut_off || keep == request.max_events || !store_needed) {
+      out->events = std::move(tail);
+      out->more = cut_off || (store_needed && keep == request.max_events);
+      return answer(shard_, std::move(out));
+    }
+    request.max_events -= static_cast<uint32_t>(keep);
+  }
+  request.upto = std::min(request.upto, first - 1);
+  room.busy++;
+  shard_.metrics().store_reads++;
+  shard_.history().read(
+      request, shard_.from_history<std::shared_ptr<const ReadAnswer>>(
+                   [answer, tail = std::move(tail), wanted](Shard& shard, std::shared_ptr<const ReadAnswer> stored) {
+                     shard.homes().store_read_done(wanted, std::move(tail), std::move(stored), answer);
+                   }));
+}
+
+void Homes::store_read_done(const ReadRequest& wanted, std::vector<EventRef> tail,
+                            std::shared_ptr<const ReadAnswer> stored,
+                            const Answer<std::shared_ptr<const ReadAnswer>>& answer) {
+  Room& room = *rooms_.at(wanted.room);
+  room.busy--;
+  if (stored->failed) return answer(shard_, std::move(stored));
+  room.trimmed_through = std::max(room.trimmed_through, stored->trimmed_through);
+  if (tail.empty() || (stored->more && !wanted.newest)) return answer(shard_, std::move(stored));
+  auto out = std::make_shared<ReadAnswer>(*stored);
+  for (EventRef& event : tail) {
+    if (out->events.size() >= wanted.max_events) {
+      out->more = true;
+      break;
+    }
+    out->events.push_back(std::move(event));
+  }
+  answer(shard_, std::move(out));
+}
+
+// ---- the tick ----
+
+Millis Homes::next_deadline() const {
+  Millis next = next_sweep_;
+  if (!timed_.empty() || !waiting_inbox_.empty()) next = std::min(next, shard_.now() + kTimerStepMs);
+  for (const auto& [at, id] : reloads_) next = std::min(next, at);
+  return next;
+}
+
+void Homes::run_timers() {
+  Millis now = shard_.now();
+  publish_waiting();
+  for (size_t i = 0; i < reloads_.size();) {
+    if (reloads_[i].first > now) {
+      i++;
+      continue;
+    }
+    RoomId id = reloads_[i].second;
+    reloads_.erase(reloads_.begin() + static_cast<ptrdiff_t>(i));
+    load(*rooms_.at(id));
+  }
+  std::erase_if(timed_, [this](RoomId id) {
+    auto it = rooms_.find(id);
+    return it == rooms_.end() || !room_timers(*it->second);
+  });
+  if (now >= next_sweep_) sweep();
+}
+
+// Forgets rooms that nobody reads and whose events are settled, and keeps all tails within the shard's budget.
+void Homes::sweep() {
+  next_sweep_ = shard_.now() + kSweepMs;
+  tail_bytes_ = 0;
+  Sequence durable = shard_.durability().durable();
+  std::vector<Name> users;
+  for (auto it = rooms_.begin(); it != rooms_.end();) {
+    Room& room = *it->second;
+    bool inbox = room.kind == RoomKind::inbox;
+    bool used = room.busy || !room.unsettled.empty() || !room.present.empty() || !room.typing.empty() ||
+                !room.held.empty() || !room.loaded || !room.when_loaded.empty() || (room.mask && !inbox);
+    if (used || shard_.now() < room.idle_since + kRoomIdleMs) {
+      tail_bytes_ += room.tail.bytes();
+      if (tail_bytes_ > kTailBytesPerShard) {
+        while (!room.tail.empty() && room.tail.events().front()->sequence() <= durable) room.tail.drop_front();
+      }
+      ++it;
+      continue;
+    }
+    if (inbox) users.emplace_back(room.name.tenant(), room.name.text().substr(1));
+    it = rooms_.erase(it);
+  }
+  for (const Name& user : users)
+    if (uint32_t index = find_user(user); index != kNone) drop_user_if_unused(index);
+}
+
+}  // namespace twinwire

@@ -1,0 +1,48 @@
+// Limits: the bounds that are not settings, each with its reason, and the byte budget of an idle connection.
+// Settings have theirs in config.h. Constants only.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "core/types.h"
+
+namespace twinwire {
+
+// The user-space memory of one idle connection with its own session and its own user (id of 12 bytes), following one
+// room, memberships and indexes included. The parts are checked where they are defined (static_assert in budget.cc).
+inline constexpr uint32_t kIdleConnectionBytes = 320;
+inline constexpr uint32_t kNetConnectionBytes = 48;
+
+// A room's tail: enough that a client that reconnects within seconds is served from memory.
+inline constexpr uint32_t kTailEvents = 256;
+inline constexpr uint64_t kTailBytes = 256 << 10;
+inline constexpr uint64_t kTailBytesPerShard = 128ull << 20;
+// Settled idempotency keys per room that stay in memory; older ones are asked of the store.
+inline constexpr uint32_t kDedupePerRoom = 512;
+// Commands of one sender waiting for the store's word on an earlier id.
+inline constexpr uint32_t kHeldPerSender = 64;
+// A catch-up read: what one session may have in memory at a time.
+inline constexpr uint32_t kReadEvents = 128;
+inline constexpr uint32_t kReadBytes = 128 << 10;
+// Live events that wait behind the last read of a catch-up.
+inline constexpr uint32_t kHeldEvents = 256;
+// Names in one presence.diff; beyond, the count alone is right.
+inline constexpr uint32_t kPresenceNames = 64;
+inline constexpr uint32_t kPresenceListMax = 1000;
+inline constexpr uint32_t kTypistsMax = 64;
+inline constexpr uint32_t kPresenceStateBytes = 1024;
+// Pushes of one tick: about what a core does in 2 ms without its sends.
+inline constexpr uint32_t kPushesPerTick = 16384;
+inline constexpr Millis kStoreRetryMs = 200;
+inline constexpr Millis kTimerStepMs = 50;
+inline constexpr Millis kSweepMs = 2000;
+inline constexpr Millis kRoomIdleMs = 10000;
+inline constexpr uint32_t kLoadPagesMax = 64;  // pages of history that one messages.load may look through
+
+// Names that only rooms.create gives: nobody can join such a room before it exists.
+inline bool is_reserved_room(std::string_view name) {
+  return name.starts_with("direct-") || name.starts_with("group-");
+}
+
+}  // namespace twinwire

@@ -1,0 +1,26 @@
+#include "core/room.h"
+
+namespace twinwire {
+
+bool Tail::collect(Sequence after, Sequence upto, uint32_t max_events, uint64_t max_bytes,
+                   std::vector<EventRef>& out) const {
+  uint64_t bytes = 0;
+  // The tail is ordered by sequence: start by halving.
+  auto it = std::lower_bound(events_.begin(), events_.end(), after + 1,
+                             [](const EventRef& event, Sequence s) { return event->sequence() < s; });
+  for (; it != events_.end() && (*it)->sequence() <= upto; ++it) {
+    if ((*it)->outcome() == Outcome::unsaved) continue;
+    if (out.size() >= max_events || (!out.empty() && bytes + (*it)->size() > max_bytes)) return false;
+    bytes += (*it)->size();
+    out.push_back(*it);
+  }
+  return true;
+}
+
+Sequence Room::readable_from(const Name& user) const {
+  if (kind != RoomKind::closed || history == HistoryAccess::full) return {0};
+  auto it = members.find(user);
+  return it == members.end() ? Sequence{0} : it->second;
+}
+
+}  // namespace twinwire

@@ -1,0 +1,368 @@
+// Sessions, catching up: reads of (cursor, target] over every followed room, merged by sequence, until the gap closes
+// and the session is live.
+#include <algorithm>
+
+#include "core/json.h"
+#include "core/limits.h"
+#include "core/sessions.h"
+#include "core/shard.h"
+
+namespace twinwire {
+
+void Sessions::queue(uint32_t index) {
+  Session& session = sessions_[index];
+  if (session.queued) return;
+  session.queued = true;
+  queue_.push_back(handle(index));
+}
+
+void Sessions::move_on() {
+  for (size_t i = 0; i < activations_.size();) {
+    if (shard_.consumed() < activations_[i].cut) {
+      i++;
+      continue;
+    }
+    Activation done = std::move(activations_[i]);
+    activations_.erase(activations_.begin() + static_cast<ptrdiff_t>(i));
+    uint32_t index = find(done.session);
+    uint32_t room = find_room(done.room);
+    if (index != kNone && room != kNone) activate(index, room, done.then, done.answer);
+    else done.then(shard_, JoinAnswer{Code::not_found, {}, {}, {}, {}, RoomKind::open});
+  }
+  if (paused()) return;  // a delivery stands inside a member list: nobody's cursor may pass it
+  std::swap(moving_, queue_);
+  moving_.insert(moving_.end(), later_.begin(), later_.end());
+  later_.clear();
+  for (const Handle& next : moving_) {
+    uint32_t index = find(next);
+    if (index == kNone) continue;
+    sessions_[index].queued = false;
+    step(index);
+  }
+  moving_.clear();
+}
+
+// One step of a session that is not live, if it can go one. Whatever it waits for queues it again.
+void Sessions::step(uint32_t index) {
+  Session& session = sessions_[index];
+  if (!session.catchup || session.state == SessionState::live) return;
+  Catchup& catchup = *session.catchup;
+  if (catchup.joins_due > 0 || catchup.reading) return;
+  bool by_mail = shard_.engine().mutated(Mutation::join_acted_on_by_mail);
+  if ((shard_.consumed() < catchup.cut && !by_mail) || shard_.now() < catchup.retry_at) {
+    session.queued = true;
+    later_.push_back(handle(index));
+    return;
+  }
+  if (!catchup.connected_told) {
+    connected(index);
+    if (catchup.reading) return;
+  }
+  ConnectionId connection{session.connection};
+  Stream& stream = shard_.outboxes().at(connection);
+  if (stream.blocked || catchup.pushed) return;  // the flush queues it
+  read_rooms(index);
+}
+
+// The last N of each room, for a stream that opens without a cursor.
+void Sessions::read_history(uint32_t index) {
+  Session& session = sessions_[index];
+  Catchup& catchup = *session.catchup;
+  catchup.newest = true;
+  catchup.parts.clear();
+  for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session) {
+    const Subscription& sub = subscriptions_[s];
+    Sequence after{sub.since > 0 ? sub.since - 1 : 0};
+    catchup.parts.push_back({rooms_[sub.room].name, rooms_[sub.room].id, after, nullptr});
+  }
+  ask_reads(index, std::min(catchup.request.history, shard_.config().limits.history_max));
+}
+
+void Sessions::history_done(uint32_t index) {
+  Session& session = sessions_[index];
+  Catchup& catchup = *session.catchup;
+  catchup.newest = false;
+  if (any_failed(index)) {
+    catchup.connected_told = false;  // begins again
+    return;
+  }
+  Sequence bound = catchup.target;
+  std::vector<EventRef> events = merge(index, bound, UINT32_MAX);
+  // Before the oldest event sent, and before what is live already: a drop before the replay loses nothing.
+  Sequence base = std::min(shard_.durability().synced(), catchup.target);
+  if (!events.empty()) base = std::min(base, events.front()->sequence() - 1);
+  session.cursor = base;
+  tell_connected(index, base);
+  if (!catchup.forbidden.empty()) tell_reset(session, "forbidden", catchup.forbidden, base);
+  catchup.forbidden.clear();
+  // A room with more than N in this range keeps what lies before its last N to itself: history asked for no more.
+  push_read(index, events);
+  catchup.pushed_through = catchup.target;
+  if (shard_.outboxes().queued(ConnectionId{session.connection}) == 0) {
+    session.cursor = catchup.target;
+    catchup.pushed = false;
+    queue(index);
+  }
+}
+
+void Sessions::read_rooms(uint32_t index) {
+  Session& session = sessions_[index];
+  Catchup& catchup = *session.catchup;
+  bool skip = session.state == SessionState::lagging && shard_.engine().mutated(Mutation::lagging_skips_one);
+  Sequence cursor = skip ? session.cursor + 1 : session.cursor;
+  catchup.target = shard_.consumed();
+  catchup.bound = {0};
+  catchup.parts.clear();
+  for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session) {
+    const Subscription& sub = subscriptions_[s];
+    const LocalRoom& room = rooms_[sub.room];
+    Sequence after = std::max(cursor, Sequence{sub.since > 0 ? sub.since - 1 : 0});
+    // The shard knows each room's newest kept event, so a room without anything new is not asked.
+    if (sub.active && room.last_kept > after) catchup.parts.push_back({room.name, room.id, after, nullptr});
+  }
+  if (!session.observer && catchup.inbox_last_kept > cursor) {
+    Name inbox = inbox_name_of(session.user);
+    RoomId id = shard_.room_id(inbox);
+    catchup.parts.push_back({std::move(inbox), id, cursor, nullptr});
+  }
+  if (catchup.parts.empty()) {
+    session.cursor = std::max(session.cursor, catchup.target);
+    return go_live(index);
+  }
+  catchup.holding = true;
+  catchup.held.clear();
+  uint32_t each = std::max<uint32_t>(16, kReadEvents * 2 / static_cast<uint32_t>(catchup.parts.size()));
+  ask_reads(index, std::min(each, kReadEvents));
+}
+
+void Sessions::ask_reads(uint32_t index, uint32_t max_events) {
+  Session& session = sessions_[index];
+  Catchup& catchup = *session.catchup;
+  if (catchup.newest) catchup.target = shard_.consumed();
+  catchup.reading = true;
+  catchup.reads_due = static_cast<uint32_t>(catchup.parts.size());
+  for (size_t part = 0; part < catchup.parts.size(); part++) {
+    const Catchup::Part& p = catchup.parts[part];
+    ReadRequest request{p.id, p.after, catchup.target, max_events, kReadBytes, catchup.newest};
+    shard_.ask<std::shared_ptr<const ReadAnswer>>(
+        shard_.home_of(p.id),
+        [name = p.room, request](Shard& shard, Answer<std::shared_ptr<const ReadAnswer>> answer) {
+          shard.homes().read(name, request, std::move(answer));
+        },
+        [handle = handle(index), part](Shard& shard, std::shared_ptr<const ReadAnswer> answer) {
+          Sessions& self = shard.sessions();
+          uint32_t reader = self.find(handle);
+          if (reader == kNone || !self.sessions_[reader].catchup) return;
+          Catchup& reading = *self.sessions_[reader].catchup;
+          reading.parts[part].answer = std::move(answer);
+          if (--reading.reads_due > 0) return;
+          reading.reading = false;
+          if (reading.newest) self.history_done(reader);
+          else self.read_done(reader);
+        });
+  }
+  if (catchup.parts.empty()) {  // history of no rooms
+    catchup.reading = false;
+    history_done(index);
+  }
+}
+
+bool Sessions::any_failed(uint32_t index) {
+  Catchup& catchup = *sessions_[index].catchup;
+  bool failed = std::any_of(catchup.parts.begin(), catchup.parts.end(),
+                            [](const Catchup::Part& part) { return part.answer->failed; });
+  if (!failed) return false;
+  catchup.holding = false;
+  catchup.held.clear();
+  catchup.retry_at = shard_.now() + kStoreRetryMs;
+  queue(index);
+  return true;
+}
+
+// A room whose trimmed part begins above the stream's cursor: told once, before its first event.
+void Sessions::tell_trimmed(Session& session) {
+  Catchup& catchup = *session.catchup;
+  for (const Catchup::Part& part : catchup.parts) {
+    bool known = std::find(catchup.told_trimmed.begin(), catchup.told_trimmed.end(), part.id) !=
+                 catchup.told_trimmed.end();
+    if (part.answer->trimmed_through <= part.after || catchup.from_earliest || known) continue;
+    catchup.told_trimmed.push_back(part.id);
+    shard_.metrics().reset_trimmed++;
+    tell_reset(session, "trimmed", {std::string(part.room.text())}, session.cursor);
+  }
+}
+
+bool Sessions::still_follows(uint32_t index, const Event& event) const {
+  if (is_inbox(event.room_name())) return true;
+  uint32_t room = find_room(event.room());
+  return room != kNone && subscription_of(index, room) != kNone;
+}
+
+// All parts in one order, up to `bound`; a part that a limit cut lowers the bound to its last event, since what it
+// holds beyond is not known yet.
+std::vector<EventRef> Sessions::merge(uint32_t index, Sequence& bound, uint32_t max_events) {
+  Catchup& catchup = *sessions_[index].catchup;
+  std::vector<EventRef> events;
+  for (const Catchup::Part& part : catchup.parts) {
+    const auto& got = part.answer->events;
+    if (part.answer->more && !catchup.newest && max_events != UINT32_MAX)
+      bound = std::min(bound, got.empty() ? part.after : got.back()->sequence());
+    events.insert(events.end(), got.begin(), got.end());
+  }
+  std::sort(events.begin(), events.end(),
+            [](const EventRef& a, const EventRef& b) { return a->sequence() < b->sequence(); });
+  std::erase_if(events, [&](const EventRef& e) { return e->sequence() > bound || !still_follows(index, *e); });
+  if (events.size() > max_events) {
+    events.resize(max_events);
+    bound = events.back()->sequence();
+  }
+  catchup.parts.clear();
+  return events;
+}
+
+void Sessions::push_read(uint32_t index, const std::vector<EventRef>& events) {
+  Session& session = sessions_[index];
+  ConnectionId connection{session.connection};
+  for (const EventRef& event : events)
+    if (wants(session, *event)) shard_.outboxes().push(connection, Entry::own(event));
+  session.catchup->pushed = true;
+  shard_.metrics().delivered += events.size();
+}
+
+void Sessions::read_done(uint32_t index) {
+  Session& session = sessions_[index];
+  Catchup& catchup = *session.catchup;
+  if (any_failed(index)) return;
+  ConnectionId connection{session.connection};
+  if (shard_.outboxes().at(connection).blocked) {  // something else filled the socket: the flush queues another round
+    catchup.holding = false;
+    catchup.held.clear();
+    catchup.parts.clear();
+    return;
+  }
+  tell_trimmed(session);
+  Sequence bound = catchup.target;
+  if (catchup.bound.value) bound = std::min(bound, catchup.bound);
+  std::vector<EventRef> events = merge(index, bound, kReadEvents * 2);
+  push_read(index, events);
+  catchup.pushed_through = bound;
+  bool complete = bound == catchup.target && catchup.holding && catchup.joins_due == 0 &&
+                  shard_.consumed() >= catchup.cut && !paused();
+  catchup.holding = false;
+  std::vector<EventRef> held = std::move(catchup.held);
+  catchup.held.clear();
+  Form form = shard_.outboxes().at(connection).form;
+  if (complete) {
+    for (EventRef& event : held)
+      if (wants(session, *event) && still_follows(index, *event))
+        shard_.outboxes().push(connection, Entry::own(std::move(event)));
+    session.cursor = std::max(bound, session.cursor);
+    if (!held.empty()) session.cursor = catchup.target;
+    return go_live(index);
+  }
+  bool nothing = shard_.outboxes().queued(connection) == 0 && catchup.poll_frames.empty();
+  if (form == Form::poll && !nothing) {
+    polls_ready_.push_back(handle(index));
+  } else if (nothing) {
+    session.cursor = std::max(session.cursor, bound);
+    catchup.pushed = false;
+    queue(index);
+  }
+}
+
+// Everything up to `target` is in the outbox or out: from the next slot on the ring feeds the session.
+void Sessions::go_live(uint32_t index) {
+  Session& session = sessions_[index];
+  Catchup& catchup = *session.catchup;
+  if (session.state == SessionState::lagging) shard_.metrics().caught_up++;
+  session.state = SessionState::live;
+  Stream& stream = shard_.outboxes().at(ConnectionId{session.connection});
+  bool skipped = catchup.state_skipped;
+  catchup.pushed = false;
+  if (stream.form == Form::poll) {
+    bool waiting = !catchup.poll_frames.empty() || shard_.outboxes().queued(ConnectionId{session.connection}) > 0;
+    if (waiting) polls_ready_.push_back(handle(index));
+    else poll_deadlines_.push_back({shard_.now() + catchup.request.poll_wait_ms, handle(index)});
+    return;  // keeps its frames until it is answered
+  }
+  stream.attention = false;
+  session.catchup.reset();
+  if (skipped) tell_states(index);
+}
+
+// Typing and presence that passed while the session was away from the live end, once, as they are now.
+void Sessions::tell_states(uint32_t index) {
+  Session& session = sessions_[index];
+  for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session) {
+    const LocalRoom& room = rooms_[subscriptions_[s].room];
+    shard_.ask<RoomState>(
+        shard_.home_of(room.id),
+        [id = room.id](Shard& shard, const Answer<RoomState>& answer) { answer(shard, shard.homes().room_state(id)); },
+        [handle = handle(index), name = room.name](Shard& shard, const RoomState& state) {
+          Sessions& self = shard.sessions();
+          uint32_t reader = self.find(handle);
+          if (reader == kNone || self.sessions_[reader].state != SessionState::live) return;
+          self.tell_room_state(reader, name, state);
+        });
+  }
+}
+
+void Sessions::tell_room_state(uint32_t index, const Name& room, const RoomState& state) {
+  Session& session = sessions_[index];
+  auto with_room = [&](const std::string& data) {
+    return "{\"room\":" + json_string(room.text()) + "," + data.substr(1);
+  };
+  if (!state.typing_json.empty()) tell(session, "typing", with_room(state.typing_json), false, {});
+  if (!state.presence_json.empty()) tell(session, "presence.diff", with_room(state.presence_json), false, {});
+}
+
+// Where a live session stands: all that the shard has consumed, and the event whose delivery paused behind it.
+Sequence Sessions::live_cursor(uint32_t index) const {
+  Sequence cursor = shard_.consumed();
+  if (!paused()) return cursor;
+  uint32_t subscription = subscription_of(index, paused_room_);
+  bool passed = subscription != kNone && subscriptions_[subscription].place < paused_at_;
+  return passed ? cursor + 1 : cursor;
+}
+
+// The live end is lost (a full socket, a room gained): from `cursor` on the session reads.
+void Sessions::fall_back(uint32_t index, Sequence cursor) {
+  Session& session = sessions_[index];
+  session.cursor = cursor;
+  if (session.state == SessionState::live) {
+    session.state = SessionState::lagging;
+    shard_.metrics().lagged++;
+    if (!session.catchup) session.catchup = std::make_unique<Catchup>();
+    session.catchup->connected_told = true;
+    shard_.outboxes().at(ConnectionId{session.connection}).attention = true;
+  }
+  queue(index);
+}
+
+void Sessions::flushed(const FlushResult& result) {
+  uint32_t index = on_connection(result.connection);
+  if (index == kNone) return;
+  Session& session = sessions_[index];
+  if (session.state == SessionState::live) {
+    if (result.whole) return;
+    Sequence cursor = live_cursor(index);
+    if (result.first_unsent.value) cursor = result.first_unsent - 1;
+    if (result.last_sent.value) cursor = result.last_sent;
+    fall_back(index, cursor);
+    if (result.dropped_inbox) session.catchup->inbox_last_kept = shard_.consumed();
+    return;
+  }
+  if (!session.catchup) return;
+  Catchup& catchup = *session.catchup;
+  if (result.whole) {
+    session.cursor = std::max(session.cursor, catchup.pushed ? catchup.pushed_through : result.last_sent);
+  } else {
+    if (result.last_sent.value) session.cursor = result.last_sent;
+    else if (result.first_unsent.value) session.cursor = result.first_unsent - 1;
+    if (result.dropped_inbox) catchup.inbox_last_kept = shard_.consumed();
+  }
+  catchup.pushed = false;
+  queue(index);
+}
+
+}  // namespace twinwire

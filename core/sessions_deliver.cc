@@ -1,0 +1,420 @@
+// Sessions, the live side: events of the ring to their readers, polls, heartbeats, following rooms, timers.
+#include <algorithm>
+
+#include "core/json.h"
+#include "core/limits.h"
+#include "core/sessions.h"
+#include "core/shard.h"
+
+namespace twinwire {
+
+// ---- delivery ----
+
+bool Sessions::wants(const Session& session, const Event& event) {
+  switch (event.exclude()) {
+    case Exclude::none: return true;
+    case Exclude::connection: return session.id != event.exclude_session();
+    case Exclude::user: return session.user != event.user();
+  }
+  return true;
+}
+
+bool Sessions::deliver(const Event& event, uint32_t& budget) {
+  if (is_inbox(event.room_name())) {
+    deliver_inbox(event);
+    return true;
+  }
+  uint32_t index = find_room(event.room());
+  if (index == kNone) return true;  // its last reader has left meanwhile
+  LocalRoom& room = rooms_[index];
+  uint32_t at = paused_room_ == index ? paused_at_ : 0;
+  for (; at < room.subscriptions.size(); at++) {
+    if (budget == 0) {
+      paused_room_ = index;
+      paused_at_ = at;
+      return false;
+    }
+    budget--;
+    const Subscription& sub = subscriptions_[room.subscriptions[at]];
+    if (sub.active) deliver_one(sub.session, event);
+  }
+  paused_room_ = kNone;
+  if (event.kept()) room.last_kept = event.sequence();
+  if (event.kind() == EventKind::removal) removed(index, event);
+  return true;
+}
+
+void Sessions::deliver_one(uint32_t index, const Event& event) {
+  Session& session = sessions_[index];
+  if (session.state != SessionState::live) return hold(session, event);
+  if (!wants(session, event)) return;
+  ConnectionId connection{session.connection};
+  shard_.outboxes().push(connection, Entry::borrow(&event));
+  shard_.metrics().delivered++;
+  if (event.kept()) session.cursor = event.sequence();
+  if (session.catchup) polls_ready_.push_back(handle(index));  // live with a catchup: a waiting poll
+}
+
+void Sessions::hold(Session& session, const Event& event) {
+  if (!session.catchup) return;
+  Catchup& catchup = *session.catchup;
+  if (event.event_class() == EventClass::state) catchup.state_skipped = true;
+  if (!catchup.holding || event.sequence() <= catchup.target) return;
+  if (catchup.held.size() < kHeldEvents) {
+    catchup.held.push_back(EventRef::share(&event));
+    return;
+  }
+  catchup.holding = false;  // the gap does not fit: another round
+  catchup.held.clear();
+}
+
+void Sessions::deliver_inbox(const Event& event) {
+  Name owner(event.room_name().tenant(), event.room_name().text().substr(1));
+  uint32_t user = find_local_user(owner);
+  if (user == kNone) return;
+  bool gains = event.type() == "room.member_added" || event.type() == "room.created";
+  for (uint32_t s = users_[user].sessions; s != kNone;) {
+    uint32_t next = sessions_[s].next_of_user;
+    Session& session = sessions_[s];
+    deliver_one(s, event);
+    if (event.kept() && session.catchup)
+      session.catchup->inbox_last_kept = std::max(session.catchup->inbox_last_kept, event.sequence());
+    if (gains) gained(s, event);
+    s = next;
+  }
+}
+
+// The user's list of rooms grew: this session follows it from here on, by the ordinary catch-up.
+void Sessions::gained(uint32_t index, const Event& event) {
+  Session& session = sessions_[index];
+  Name name(session.user.tenant(), event.shown_room());
+  uint32_t known = find_room(shard_.room_id(name));
+  if (known != kNone && subscription_of(index, known) != kNone) return;  // follows it, or a command is about to
+  bool careless = shard_.engine().mutated(Mutation::inbox_room_without_catch_up);
+  bool was_live = session.state == SessionState::live;
+  if (was_live) fall_back(index, event.sequence());
+  Catchup& catchup = *session.catchup;
+  if (catchup.reading) catchup.bound = catchup.bound.value ? std::min(catchup.bound, event.sequence()) : event.sequence();
+  follow(index, name, event.sequence());
+  if (careless && was_live) session.state = SessionState::live;
+}
+
+// The user is no longer a member from this place on. Who stood behind it is told; the rest has seen all it may.
+void Sessions::removed(uint32_t room_index, const Event& event) {
+  std::vector<uint32_t> leaving;
+  for (uint32_t s : rooms_[room_index].subscriptions)
+    if (sessions_[subscriptions_[s].session].user == event.subject()) leaving.push_back(subscriptions_[s].session);
+  std::string name(rooms_[room_index].name.text());
+  for (uint32_t index : leaving) {
+    Session& session = sessions_[index];
+    uint32_t subscription = subscription_of(index, room_index);
+    if (subscriptions_[subscription].present)
+      queue_presence({rooms_[room_index].id, rooms_[room_index].name, session.user, -1});
+    unsubscribe(index, room_index);
+    if (session.state == SessionState::live || !session.catchup) continue;
+    shard_.metrics().reset_forbidden++;
+    if (session.catchup->connected_told) tell_reset(session, "forbidden", {name}, session.cursor);
+    else session.catchup->forbidden.push_back(name);
+  }
+}
+
+// ---- polls ----
+
+void Sessions::answer_polls() {
+  for (size_t i = 0; i < polls_ready_.size(); i++) {
+    uint32_t index = find(polls_ready_[i]);
+    if (index != kNone && sessions_[index].connection != kNone) answer_poll(index);
+  }
+  polls_ready_.clear();
+}
+
+// {"events":[…],"lastEventId":"…"}: the session then waits for its next poll without a stream.
+void Sessions::answer_poll(uint32_t index) {
+  Session& session = sessions_[index];
+  ConnectionId connection{session.connection};
+  Catchup* catchup = session.catchup.get();
+  bool live = session.state == SessionState::live;
+  std::vector<EventRef> events = shard_.outboxes().take_events(connection);
+  Reply reply;
+  std::string& body = reply.body;
+  body = "{\"events\":[";
+  if (catchup) body += catchup->poll_frames;
+  bool first = !catchup || catchup->poll_frames.empty();
+  Sequence last_kept{0};
+  for (const EventRef& event : events) {
+    if (!first) body += ',';
+    first = false;
+    body += event->json();
+    if (event->kept()) last_kept = event->sequence();
+  }
+  // The position looked through; never past what is synced unless it is a kept event's own.
+  Sequence through = live ? shard_.consumed() : catchup && catchup->pushed ? catchup->pushed_through : session.cursor;
+  if (live && paused()) through = live_cursor(index);
+  Sequence last = std::max(std::min(through, shard_.durability().synced()), last_kept);
+  if (catchup && catchup->request.cursor && catchup->request.cursor->epoch == shard_.epoch() && catchup->poll_frames.empty())
+    last = std::max(last, std::min(catchup->request.cursor->sequence, through));
+  body += "],\"lastEventId\":\"" + shard_.cursor(last).text() + "\"";
+  if (!live && catchup && catchup->connected_told) body += ",\"more\":true";
+  body += ",\"sessionId\":\"" + session.id.text() + "\"}";
+  shard_.metrics().polls++;
+  detach(index, true);
+  shard_.outboxes().at(connection).form = Form::none;
+  shard_.transport().reply(connection, "", reply);
+}
+
+// ---- heartbeats ----
+
+// A comment, or where the cursor moved without anything to show an id-only block: it moves Last-Event-ID and fires
+// nothing (WHATWG, 9.2.6).
+void Sessions::heartbeat(ConnectionId connection) {
+  uint32_t index = on_connection(connection);
+  Outboxes& outboxes = shard_.outboxes();
+  if (index == kNone || outboxes.at(connection).form != Form::sse) return;
+  Session& session = sessions_[index];
+  Sequence position = std::min(shard_.consumed(), shard_.durability().synced());
+  bool moved = session.state == SessionState::live && !paused() && position > session.cursor &&
+               outboxes.queued(connection) == 0;
+  if (!moved) return outboxes.push_raw(connection, ":\n\n");
+  session.cursor = position;
+  outboxes.push_raw(connection, "id: " + shard_.cursor(position).text() + "\n\n");
+}
+
+// ---- following ----
+
+uint32_t Sessions::find_room(RoomId id) const {
+  return room_index_.find(static_cast<uint32_t>(id.low), [&](uint32_t i) { return rooms_[i].id == id; });
+}
+
+uint32_t Sessions::readers_of(RoomId id) const {
+  uint32_t room = find_room(id);
+  return room == kNone ? 0 : static_cast<uint32_t>(rooms_[room].subscriptions.size());
+}
+
+uint32_t Sessions::find_local_user(const Name& user) const {
+  return user_index_.find(user.hash(), [&](uint32_t i) { return users_[i].user == user; });
+}
+
+uint32_t Sessions::local_room(RoomId id, const Name& name) {
+  uint32_t index = find_room(id);
+  if (index != kNone) return index;
+  index = rooms_.make();
+  rooms_[index].id = id;
+  rooms_[index].name = name;
+  room_index_.insert(static_cast<uint32_t>(id.low), index);
+  return index;
+}
+
+uint32_t Sessions::subscription_of(uint32_t session, uint32_t room) const {
+  for (uint32_t s = sessions_[session].subscriptions; s != kNone; s = subscriptions_[s].next_of_session)
+    if (subscriptions_[s].room == room) return s;
+  return kNone;
+}
+
+uint32_t Sessions::subscribe(uint32_t session, uint32_t room, Sequence since, bool active) {
+  uint32_t index = subscriptions_.make();
+  Subscription& sub = subscriptions_[index];
+  sub.session = session;
+  sub.room = room;
+  sub.since = since.value;
+  sub.active = active;
+  sub.next_of_session = sessions_[session].subscriptions;
+  sessions_[session].subscriptions = index;
+  sub.place = static_cast<uint32_t>(rooms_[room].subscriptions.size());
+  rooms_[room].subscriptions.push_back(index);
+  return index;
+}
+
+void Sessions::unsubscribe(uint32_t session, uint32_t room) {
+  uint32_t* link = &sessions_[session].subscriptions;
+  while (subscriptions_[*link].room != room) link = &subscriptions_[*link].next_of_session;
+  uint32_t index = *link;
+  *link = subscriptions_[index].next_of_session;
+  auto& list = rooms_[room].subscriptions;
+  uint32_t hole = subscriptions_[index].place;
+  auto move_to = [&](uint32_t from, uint32_t to) {
+    list[to] = list[from];
+    subscriptions_[list[to]].place = to;
+  };
+  // A delivery paused in this list has passed the places below paused_at_: keep the two parts apart.
+  if (paused_room_ == room && hole < paused_at_) {
+    paused_at_--;
+    move_to(paused_at_, hole);
+    hole = paused_at_;
+  }
+  move_to(static_cast<uint32_t>(list.size()) - 1, hole);
+  list.pop_back();
+  subscriptions_.drop(index);
+  drop_room_if_unused(room);
+}
+
+// The leave is told at the end of the tick, and not at all if somebody joins before.
+void Sessions::drop_room_if_unused(uint32_t index) {
+  LocalRoom& room = rooms_[index];
+  if (!room.subscriptions.empty() || room.asks > 0 || room.leaving) return;
+  room.leaving = true;
+  leaves_.push_back(room.id);
+}
+
+void Sessions::send_leaves() {
+  for (RoomId id : std::exchange(leaves_, {})) {
+    uint32_t index = find_room(id);
+    LocalRoom& room = rooms_[index];
+    room.leaving = false;
+    bool used = !room.subscriptions.empty() || room.asks > 0;
+    bool regardless = shard_.engine().mutated(Mutation::old_leave_after_join);
+    if (used && !regardless) continue;
+    shard_.post(shard_.home_of(id), [id, here = shard_.index()](Shard& shard) { shard.homes().leave_room(id, here); });
+    if (used) continue;
+    if (paused_room_ == index) paused_room_ = kNone;
+    room_index_.erase(static_cast<uint32_t>(id.low), index);
+    rooms_.drop(index);
+  }
+  for (const Name& name : std::exchange(user_leaves_, {})) {
+    uint32_t index = find_local_user(name);
+    if (index == kNone || users_[index].sessions != kNone) continue;
+    shard_.post(shard_.home_of(shard_.inbox_id(name)),
+                [name, here = shard_.index()](Shard& shard) { shard.homes().leave_user(name, here); });
+    user_index_.erase(name.hash(), index);
+    users_.drop(index);
+  }
+}
+
+void Sessions::send_presence() {
+  if (presence_.empty()) return;
+  std::vector<std::vector<PresenceDelta>> by_home(shard_.engine().shard_count());
+  for (PresenceDelta& delta : presence_) by_home[index_of(shard_.home_of(delta.room))].push_back(std::move(delta));
+  presence_.clear();
+  for (uint32_t home = 0; home < by_home.size(); home++) {
+    if (by_home[home].empty()) continue;
+    shard_.post(ShardIndex(home), [deltas = std::move(by_home[home])](Shard& shard) mutable {
+      shard.homes().presence(std::move(deltas));
+    });
+  }
+}
+
+// A command of this session gains a room: live from the cut on; what lies before is the command's answer's.
+void Sessions::follow_by_command(uint32_t index, const Name& name, std::function<void(Shard&, JoinAnswer)> then) {
+  Session& session = sessions_[index];
+  RoomId id = shard_.room_id(name);
+  uint32_t room = local_room(id, name);
+  if (session.state == SessionState::detached) {
+    drop_room_if_unused(room);
+    return then(shard_, JoinAnswer{Code::not_found, {}, {}, {}, {}, RoomKind::open});
+  }
+  uint32_t known = subscription_of(index, room);
+  if (known != kNone) {
+    JoinAnswer already;
+    already.cut = shard_.consumed();
+    return then(shard_, already);
+  }
+  uint32_t count = 0;
+  for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session) count++;
+  if (count >= shard_.config().limits.rooms_per_stream) {
+    drop_room_if_unused(room);
+    return then(shard_, JoinAnswer{Code::limit_exceeded, {}, {}, {}, {}, RoomKind::open});
+  }
+  subscribe(index, room, {0}, false);
+  ask_join(index, room, [id, then](Shard& shard, uint32_t joined, const JoinAnswer& answer) {
+    Sessions& self = shard.sessions();
+    uint32_t local = self.find_room(id);
+    if (answer.code != Code::ok) {
+      if (self.subscription_of(joined, local) != kNone) self.unsubscribe(joined, local);
+      return then(shard, answer);
+    }
+    self.activations_.push_back({self.handle(joined), id, answer.cut, then, answer});
+  });
+}
+
+void Sessions::activate(uint32_t index, uint32_t room, const std::function<void(Shard&, JoinAnswer)>& then,
+                        JoinAnswer answer) {
+  uint32_t subscription = subscription_of(index, room);
+  if (subscription == kNone) return then(shard_, JoinAnswer{Code::not_found, {}, {}, {}, {}, RoomKind::open});
+  Subscription& sub = subscriptions_[subscription];
+  sub.active = true;
+  answer.cut = live_cursor(index);
+  sub.since = answer.cut.value + 1;
+  count_present(index, subscription);
+  then(shard_, answer);
+}
+
+// ---- time ----
+
+Millis Sessions::next_deadline() const {
+  Millis next = UINT64_MAX;
+  const auto& settings = shard_.config().session;
+  if (!detached_.empty()) next = std::min(next, detached_.front().first + settings.presence_grace_seconds * 1000);
+  if (!kept_.empty()) next = std::min(next, kept_.front().first + settings.keep_seconds * 1000);
+  for (const auto& [at, poll] : poll_deadlines_) next = std::min(next, at);
+  if (!queue_.empty() || waits_for_ring()) next = std::min(next, shard_.now() + kTimerStepMs);
+  return next;
+}
+
+void Sessions::run_timers() {
+  Millis now = shard_.now();
+  const auto& settings = shard_.config().session;
+  while (!detached_.empty() && detached_.front().first + settings.presence_grace_seconds * 1000 <= now) {
+    auto [since, id] = detached_.front();
+    detached_.pop_front();
+    uint32_t index = find(id);
+    if (index == kNone || !sessions_[index].detached || sessions_[index].detached->since != since) continue;
+    if (sessions_[index].state != SessionState::detached) continue;
+    Detached& detached = *sessions_[index].detached;
+    detached.presence_given_up = true;
+    for (PresenceDelta& delta : detached.present) {
+      delta.sessions = -1;
+      queue_presence(std::move(delta));
+    }
+    detached.present.clear();
+  }
+  while (!kept_.empty() && kept_.front().first + settings.keep_seconds * 1000 <= now) {
+    auto [since, id] = kept_.front();
+    kept_.pop_front();
+    uint32_t index = find(id);
+    if (index == kNone || sessions_[index].state != SessionState::detached) continue;
+    if (sessions_[index].detached->since == since) forget(index);
+  }
+  std::erase_if(poll_deadlines_, [&](const std::pair<Millis, Handle>& waiting) {
+    uint32_t index = find(waiting.second);
+    bool gone = index == kNone || sessions_[index].connection == kNone;
+    if (!gone && waiting.first <= now) polls_ready_.push_back(waiting.second);
+    return gone || waiting.first <= now;
+  });
+}
+
+// ---- for people ----
+
+std::string Sessions::info_json(uint32_t index) {
+  Session& session = sessions_[index];
+  std::string out;
+  JsonObject object(out);
+  Sequence cursor = session.state == SessionState::live ? std::max(session.cursor, std::min(live_cursor(index), shard_.durability().synced())) : session.cursor;
+  object.field("sessionId", session.id.text()).field("userId", session.user.text());
+  object.field("state", word_of(session.state)).field("lastEventId", shard_.cursor(cursor).text());
+  std::string rooms = "[";
+  for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session) {
+    if (rooms.size() > 1) rooms += ',';
+    append_json_string(rooms, rooms_[subscriptions_[s].room].name.text());
+  }
+  object.raw("rooms", rooms + "]").raw("expiresAt", "null").end();
+  return out;
+}
+
+void Sessions::list_json(std::string& out, bool& first) const {
+  by_id_.for_each([&](uint32_t index) {
+    const Session& session = sessions_[index];
+    if (!first) out += ',';
+    first = false;
+    Form form = session.connection == kNone ? Form::none : shard_.outboxes().at(ConnectionId{session.connection}).form;
+    uint32_t rooms = 0;
+    for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session) rooms++;
+    Sequence cursor = session.state == SessionState::live ? shard_.consumed() : session.cursor;
+    JsonObject object(out);
+    object.field("sessionId", session.id.text()).field("userId", session.user.text());
+    object.field("tenant", session.user.tenant()).field("transport", form == Form::none ? "none" : word_of(form));
+    object.field("state", word_of(session.state)).field("rooms", rooms);
+    object.field("cursor", shard_.cursor(cursor).text()).field("shard", index_of(shard_.index()));
+    object.field("ageSeconds", static_cast<uint64_t>((shard_.now() / 100 - session.opened_ds) / 10)).end();
+  });
+}
+
+}  // namespace twinwire

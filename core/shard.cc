@@ -1,0 +1,271 @@
+#include "core/shard.h"
+
+#include <algorithm>
+
+#include "core/json.h"
+#include "core/limits.h"
+
+namespace twinwire {
+
+Shard::Shard(Engine& engine, ShardIndex index, Transport& transport, Random& random)
+    : engine_(engine),
+      index_(index),
+      transport_(transport),
+      random_(random),
+      now_(engine.clock().now_ms()),
+      consumed_(engine.ring().consumed_position(index_of(index))),
+      outboxes_(transport, {}),
+      homes_(*this),
+      sessions_(*this),
+      mailbox_(kRequestsMax, kCredits * 2) {
+  outboxes_.mutate_join_by_ends = engine.mutated(Mutation::joined_by_ends);
+}
+
+Shard::~Shard() = default;
+
+Ring& Shard::ring() { return engine_.ring(); }
+Durability& Shard::durability() { return engine_.durability(); }
+History& Shard::history() { return engine_.history(); }
+const Config& Shard::config() const { return engine_.config(); }
+uint64_t Shard::wall_ms() const { return engine_.clock().wall_ms(); }
+Epoch Shard::epoch() const { return engine_.boot().epoch; }
+RoomId Shard::room_id(const Name& room) const { return room_id_of(engine_.boot().room_key, room); }
+RoomId Shard::inbox_id(const Name& user) const { return inbox_id_of(engine_.boot().room_key, user); }
+ShardIndex Shard::home_of(RoomId room) const { return ShardIndex(room.high % engine_.shard_count()); }
+ShardIndex Shard::home_of(SessionId session) const { return ShardIndex(session.high % engine_.shard_count()); }
+
+Sequence Shard::barrier() const {
+  bool commit = engine_.config().server.deliver == DeliverPolicy::commit;
+  return commit ? engine_.durability().durable() : engine_.ring().claimed();
+}
+
+// ---- connections ----
+
+void Shard::connection_opened(ConnectionId connection, uint32_t generation) {
+  outboxes_.open(connection, generation);
+  Stream& stream = outboxes_.at(connection);
+  stream.tokens = static_cast<uint16_t>(std::min<uint32_t>(config().limits.commands_burst, 6000) * 10);
+  stream.tokens_at_ds = static_cast<uint32_t>(now_ / 100);
+}
+
+void Shard::connection_closed(ConnectionId connection) {
+  sessions_.connection_closed(connection);
+  outboxes_.close(connection);
+}
+
+// ---- mail ----
+
+void Shard::dispatch(ShardIndex to, bool credit, MailRef mail) {
+  if (to == index_) {
+    soon_.push_back(std::move(mail));
+    return;
+  }
+  auto& waiting = outgoing_[index_of(to)];
+  if (waiting.empty() && send_now(to, credit, mail)) return;
+  waiting.push_back({credit, std::move(mail)});
+  outgoing_count_++;
+}
+
+bool Shard::send_now(ShardIndex to, bool credit, MailRef& mail) {
+  if (credit && credits_ == 0) return false;
+  if (!engine_.shard(to).mailbox_.try_post(mail)) return false;
+  if (credit) credits_--;
+  posted_mask_ |= mask_of(to);
+  return true;
+}
+
+void Shard::send_waiting() {
+  if (outgoing_count_ == 0) return;
+  for (uint32_t to = 0; to < outgoing_.size(); to++) {
+    auto& waiting = outgoing_[to];
+    while (!waiting.empty() && send_now(ShardIndex(to), waiting.front().credit, waiting.front().mail)) {
+      waiting.pop_front();
+      outgoing_count_--;
+    }
+  }
+}
+
+void Shard::wake_posted() {
+  for (uint64_t mask = std::exchange(posted_mask_, 0); mask; mask &= mask - 1)
+    ring().wake_if_sleeping(static_cast<uint32_t>(__builtin_ctzll(mask)));
+}
+
+bool Shard::drain_mail() {
+  bool any = false;
+  for (uint32_t n = 0; n < 1024; n++) {
+    MailRef mail = mailbox_.take();
+    if (!mail) break;
+    any = true;
+    mail->run(*this);
+  }
+  return any;
+}
+
+// What parts of this shard asked of each other: run one after the other, never within the asker.
+void Shard::run_soon() {
+  for (uint32_t n = 0; n < 65536 && !soon_.empty(); n++) {
+    MailRef mail = std::move(soon_.front());
+    soon_.pop_front();
+    mail->run(*this);
+  }
+}
+
+// ---- the ring ----
+
+bool Shard::consume_ring() {
+  Ring& log = ring();
+  bool commit = config().server.deliver == DeliverPolicy::commit;
+  uint64_t limit = commit ? durability().durable().value : UINT64_MAX;
+  uint64_t bytes = 0;
+  uint32_t budget = kPushesPerTick;
+  Sequence start = consumed_;
+  for (uint32_t n = 0; n < kSlotsPerTick; n++) {
+    Sequence next = consumed_ + 1;
+    const Slot* slot = next.value <= limit ? log.peek(next) : nullptr;
+    if (!slot) break;
+    if (slot->mask & mask_of(index_)) {
+      // The prepaid reference is ours from here: kept to the end of the tick, since outboxes borrow it. A delivery
+      // that paused has it already.
+      if (!paused_event_) paused_event_ = EventRef::adopt(slot->event);
+      bool unsaved = commit && paused_event_->outcome() == Outcome::unsaved;
+      if (!unsaved && !sessions_.deliver(*paused_event_, budget)) {
+        tick_events_.push_back(paused_event_);
+        break;
+      }
+      tick_events_.push_back(std::move(paused_event_));
+    }
+    bytes += slot->bytes;
+    consumed_ = next;
+  }
+  if (consumed_ == start) return false;
+  log.consumed(index_of(index_), consumed_, bytes);
+  return true;
+}
+
+// ---- the tick ----
+
+void Shard::tick() {
+  now_ = engine_.clock().now_ms();
+  drain_mail();
+  run_soon();
+  consume_ring();
+  durable_seen_ = durability().durable();
+  homes_.settle();
+  homes_.run_timers();
+  sessions_.run_timers();
+  sessions_.move_on();
+  run_soon();
+  sessions_.answer_polls();
+  for (const FlushResult& result : outboxes_.flush()) sessions_.flushed(result);
+  sessions_.send_leaves();
+  sessions_.send_presence();
+  send_waiting();
+  wake_posted();
+  tick_events_.clear();
+}
+
+bool Shard::idle() {
+  auto busy = [this] {
+    bool commit = config().server.deliver == DeliverPolicy::commit;
+    bool readable = ring().peek(consumed_ + 1) && (!commit || consumed_ < durability().durable());
+    bool progress = homes_.waits_for_store() && durability().durable() != durable_seen_;
+    // A claimed slot that a session waits for is about to be published: tens of nanoseconds, unless the store holds it.
+    bool imminent = !commit && sessions_.waits_for_ring() && ring().claimed() > consumed_;
+    return readable || progress || imminent || !mailbox_.empty() || !soon_.empty() || sessions_.runnable() ||
+           sessions_.paused() || outboxes_.anything_dirty();
+  };
+  if (busy()) return false;
+  bool commit = config().server.deliver == DeliverPolicy::commit;
+  if (homes_.waits_for_store() || (commit && ring().claimed() > consumed_)) durability().wait_for_progress(index_);
+  ring().set_sleeping(index_of(index_), true);
+  if (!busy()) return true;
+  ring().set_sleeping(index_of(index_), false);
+  return false;
+}
+
+void Shard::awake() { ring().set_sleeping(index_of(index_), false); }
+
+Millis Shard::next_deadline() const {
+  Millis next = std::min(homes_.next_deadline(), sessions_.next_deadline());
+  return outgoing_count_ ? std::min(next, now_ + 1) : next;
+}
+
+// ---- commands ----
+
+// The token bucket of the connection: commands_per_second, at most a burst at once.
+bool Shard::admit(const Command& command) {
+  if (command.backend) return true;
+  Stream& stream = outboxes_.at(command.connection);
+  auto now_ds = static_cast<uint32_t>(now_ / 100);
+  uint32_t full = std::min<uint32_t>(config().limits.commands_burst, 6000) * 10;
+  uint64_t earned = uint64_t{now_ds - stream.tokens_at_ds} * config().limits.commands_per_second;
+  stream.tokens = static_cast<uint16_t>(std::min<uint64_t>(full, stream.tokens + earned));
+  stream.tokens_at_ds = now_ds;
+  if (stream.tokens < 10) return false;
+  stream.tokens = static_cast<uint16_t>(stream.tokens - 10);
+  return true;
+}
+
+void Shard::command(Command command) {
+  metrics_.commands++;
+  if (!admit(command)) {
+    metrics_.refused_rate++;
+    return reply(command, reply_of(fail(Code::rate_limited, "too many commands on this connection; slow down")));
+  }
+  if (crowded()) {
+    metrics_.refused_overloaded++;
+    return reply(command, reply_of(fail(Code::overloaded, "the server is overloaded; try again shortly")));
+  }
+  route(std::move(command));
+}
+
+void Shard::run_on(ShardIndex to, Command command) {
+  if (to == index_) {
+    auto run = command.row->run;
+    return run(*this, std::move(command));
+  }
+  post(to, [command = std::make_shared<Command>(std::move(command))](Shard& shard) {
+    auto run = command->row->run;
+    run(shard, std::move(*command));
+  });
+}
+
+void Shard::route(Command command) {
+  switch (command.row->where) {
+    case Where::here:
+      return run_on(index_, std::move(command));
+    case Where::room: {
+      Name room(command.who.user.tenant(), command.args.text(Field::room));
+      return run_on(home_of(room_id(room)), std::move(command));
+    }
+    case Where::user:
+      return run_on(home_of(inbox_id(command.who.user)), std::move(command));
+    case Where::session: {
+      SessionId session = command.session;
+      if (session.none() || sessions_.find(session) != kNone) return run_on(index_, std::move(command));
+      auto kept = std::make_shared<Command>(std::move(command));
+      return ask<ShardIndex>(
+          home_of(session),
+          [session](Shard& shard, const Answer<ShardIndex>& answer) { answer(shard, shard.sessions().located(session)); },
+          [kept](Shard& shard, ShardIndex host) { shard.run_on(host, std::move(*kept)); });
+    }
+  }
+}
+
+void Shard::reply(const Command& command, Reply reply) {
+  if (command.origin != index_) {
+    post(command.origin, [connection = command.connection, generation = command.connection_generation,
+                          tag = command.tag, reply = std::move(reply)](Shard& shard) {
+      shard.deliver_reply(connection, generation, tag, reply);
+    });
+    return;
+  }
+  deliver_reply(command.connection, command.connection_generation, command.tag, reply);
+}
+
+void Shard::deliver_reply(ConnectionId connection, uint32_t generation, const std::string& tag, const Reply& reply) {
+  if (reply.code != Code::ok) metrics_.failed_commands++;
+  if (outboxes_.is_open(connection, generation)) transport_.reply(connection, tag, reply);
+}
+
+}  // namespace twinwire
