@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "bench/twinbench/crash.h"
 #include "bench/twinbench/replay.h"
 #include "core/version.h"
 
@@ -56,6 +57,31 @@ void add_replay(CLI::App& app, Common& common, int& status) {
   });
 }
 
+void add_crash(CLI::App& app, Common& common, int& status) {
+  static bench::CrashOptions options;
+  CLI::App* command =
+      app.add_subcommand("crash", "Kill a server under load, again and again, and check its promises");
+  command->add_option("--program", options.program, "The twinwire to start and kill")->required();
+  command->add_option("--deliver", options.deliver, "publish, commit, or both")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"publish", "commit", "both"}));
+  command->add_option("--rounds", options.rounds, "Kills in each deliver policy")->capture_default_str();
+  command->add_option("--seed", options.seed)->capture_default_str();
+  command->add_option("--shards", options.shards)->capture_default_str();
+  command->add_option("--lossy", options.lossy,
+                      "The lossyfs program: unsynced bytes are forgotten at each kill");
+  command->add_option("--scratch", options.scratch, "Where the data directories go")->capture_default_str();
+  command->add_option("--set", options.settings,
+                      "A further setting of the server, e.g. --set=--server.pin=false");
+  command->add_flag("--json", common.json, "One JSON object for each policy instead of a table");
+  command->add_flag("--quiet", common.quiet, "No progress line");
+  command->callback([&common, &status] {
+    options.json = common.json;
+    options.quiet = common.quiet;
+    status = bench::crash(options);
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -65,6 +91,7 @@ int main(int argc, char** argv) {
   Common common;
   int status = 0;
   add_replay(app, common, status);
+  add_crash(app, common, status);
   CLI11_PARSE(app, argc, argv);
   return status;
 }

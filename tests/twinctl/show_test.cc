@@ -50,7 +50,7 @@ TEST(Show, RoomsAndSessions) {
   EXPECT_EQ(show_rooms(*rooms, {}),
             "TENANT   ROOM   MEMBERS  PRESENT  READERS  TAIL  LAST EVENT\n"
             "default  lobby    1,200        3        4    64  9c1f00d2ab37-0000002a91c4e1\n"
-            "1 rooms\n");
+            "1 room\n");
   const auto none = reader.read(R"({"sessions":[]})");
   ASSERT_TRUE(none);
   EXPECT_EQ(show_sessions(*none, {}), "0 sessions\n");

@@ -95,7 +95,9 @@ std::string table_of(const Json& answer, const char* list, const std::vector<Sha
       ++rows;
     }
   }
-  const std::string count = fmt::format("{}{} {}{}\n", paint.dim, with_thousands(rows), list, paint.off);
+  std::string_view noun = list;
+  if (rows == 1) noun.remove_suffix(1);
+  const std::string count = fmt::format("{}{} {}{}\n", paint.dim, with_thousands(rows), noun, paint.off);
   return rows == 0 ? count : table.text(paint) + count;
 }
 

@@ -1,0 +1,83 @@
+// Programs that a run starts and ends itself: the server under test, a file system that forgets.
+// Every process is ended by its own pid. Thread: its owner's. Owns the process.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "bench/client/http.h"
+#include "core/status.h"
+
+namespace twinwire::bench {
+
+class Child {
+ public:
+  Child() = default;
+  ~Child();
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+
+  // Starts words[0] with the other words. Its stderr goes to the end of `log`; its stdout can be read here.
+  Result<void> start(const std::vector<std::string>& words, const std::string& log);
+  // The next line of its stdout, or an error after `limit_ms` or when it ended.
+  Result<std::string> line(uint32_t limit_ms);
+  // Sends the signal and waits for the end, at most `limit_ms`; the wait status, or -1 if it is still there.
+  int end(int signal, uint32_t limit_ms);
+  bool running();
+  pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_ = -1;
+  int out_ = -1;
+  std::string buffer_;
+};
+
+// The server under test: a twinwire on a port that stays the same over restarts, with a data directory of its
+// own.
+class Server {
+ public:
+  struct Options {
+    std::string program;
+    std::string data;
+    std::string log;
+    std::vector<std::string> settings;  // "--server.shards=2"
+  };
+  explicit Server(Options options) : options_(std::move(options)) {}
+
+  // Waits for the ready line.
+  Result<void> start();
+  // kill -9, and waits for the end.
+  void kill();
+  // SIGTERM; an error where it does not end with status 0 in 20 s.
+  Result<void> stop();
+  const client::Endpoint& endpoint() const { return endpoint_; }
+  pid_t pid() const { return child_.pid(); }
+  bool running() { return child_.running(); }
+
+ private:
+  Options options_;
+  Child child_;
+  client::Endpoint endpoint_{"127.0.0.1", 0};
+};
+
+// A lossyfs (tests/lossyfs) on a folder.
+class LossyDisk {
+ public:
+  ~LossyDisk() { unmount(); }
+  // Error: FUSE is not to be had here.
+  Result<void> mount(const std::string& program, const std::string& folder);
+  // Forgets what was not synced.
+  Result<void> lose();
+  // {"bytesLost":…,…}
+  std::string counts() const;
+
+ private:
+  void unmount();
+  Child child_;
+  std::string folder_;
+};
+
+}  // namespace twinwire::bench
