@@ -108,6 +108,7 @@ export async function openPage(browser, { expected = [], ...options } = {}) {
   page.on('pageerror', (error) => page.faults.push(error.stack));
   page.on('console', (message) => {
     const text = message.text();
+    if (message.location().url.endsWith('/favicon.ico')) return; // asked for by the browser where no page names an icon
     if (message.type() === 'error' && !expected.some((pattern) => pattern.test(text))) page.faults.push(text);
   });
   page.on('request', (request) => {
