@@ -47,7 +47,8 @@ test('two people talk, one over SSE + POST, one over WebSocket; both see the sam
     for (const text of meta) assert.match(text, /^[\d.]+ m?s$/);
     assert.match(await side(page, place).locator('.median').textContent(), /^[\d.]+ m?s$/);
   }
-  assert.deepEqual(await side(page, 'left').locator('.own .mark').allTextContents(), ['stored', 'stored']);
+  const marks = () => side(page, 'left').locator('.own .mark').allTextContents();
+  await until(async () => (await marks()).join() === 'stored,stored', 'both are marked as stored');
   await until(async () => (await page.locator('#verdict').textContent()) === 'Nothing lost', 'the verdict');
   await page.finish();
 });
@@ -145,7 +146,7 @@ test('a burst of 500 arrives complete on both halves, from either transport', as
   await page.waitForSelector('#side-right .progress', { state: 'hidden' });
   await side(page, 'left').locator('.burst').click();
   await balanced(page, 2 * BURST);
-  assert.equal(await page.locator('#side-left .messages li').count(), 250, 'the page keeps a bounded number of rows');
+  await until(async () => (await page.locator('#side-left .messages li').count()) === 250, 'a bounded number of rows');
   await page.finish();
 });
 
@@ -267,7 +268,7 @@ test('the same person on both sides', async () => {
   await say(page, 'left', 'me here');
   await say(page, 'right', 'me there');
   await balanced(page, 2);
-  assert.equal(await page.locator('.messages li.own').count(), 4);
+  await until(async () => (await page.locator('.messages li.own').count()) === 4, 'all four are one\'s own');
   await page.finish();
 });
 
