@@ -6,6 +6,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
+
 namespace twinwire {
 namespace {
 
@@ -55,6 +58,15 @@ void Loop::notify_by_eventfd(bool on) {
   for (size_t i = 1; i < rings_.size(); i++) (void)io_uring_cq_eventfd_toggle(&rings_[i]->raw(), on);
 }
 
+bool Loop::prepared() const {
+  return std::any_of(rings_.begin(), rings_.end(), [](const auto& ring) { return ring->prepared() > 0; });
+}
+
+bool Loop::ready() {
+  if (!incoming_.empty() || !sends_.empty()) return true;
+  return std::any_of(rings_.begin(), rings_.end(), [](const auto& ring) { return ring->something_waits(); });
+}
+
 void Loop::submit() {
   for (auto& ring : rings_) {
     if (ring->prepared() > 0) ring->submit();
@@ -78,7 +90,7 @@ void Loop::gather(Uring& ring) {
       case OpKind::wake_peer:
         // The message did not arrive: its target's ring is not running yet or has no room. The eventfd always
         // has.
-        if (number_of(c.user_data) < peers_to_wake_.size()) peers_to_wake_[number_of(c.user_data)]->wake();
+        if (number_of(c.user_data) < peers_.size()) peers_[number_of(c.user_data)].loop->wake();
         break;
       default:
         incoming_.push_back(c);
@@ -134,12 +146,16 @@ void Loop::wake() {
 
 void Loop::wake_from(Loop& from) {
   size_t index = 0;
-  while (index < from.peers_to_wake_.size() && from.peers_to_wake_[index] != this) index++;
-  if (index == from.peers_to_wake_.size()) from.peers_to_wake_.push_back(this);
+  while (index < from.peers_.size() && from.peers_[index].loop != this) index++;
+  if (index == from.peers_.size()) from.peers_.push_back({this, UINT64_MAX});
+  // Once per submission is enough, but not less: the peer may sleep again between two.
+  uint64_t submission = from.rings_[0]->submissions();
+  if (from.peers_[index].submission == submission) return;
   io_uring_sqe& sqe = from.rings_[0]->sqe();
   io_uring_prep_msg_ring(&sqe, rings_[0]->fd(), 0, user_data(OpKind::wake, 1, 0), 0);
   sqe.user_data = user_data(OpKind::wake_peer, 0, static_cast<uint32_t>(index));
   sqe.flags |= IOSQE_CQE_SKIP_SUCCESS;
+  from.peers_[index].submission = from.rings_[0]->submissions();  // which sqe() may have moved on
 }
 
 }  // namespace twinwire

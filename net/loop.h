@@ -5,7 +5,6 @@
 // its own pace. attach() binds it to a thread; wake() is for any thread. Owns the rings and the eventfd.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -38,6 +37,9 @@ class Loop {
   // Runs what the kernel deferred and gathers completions, without sleeping. Valid until the next call of
   // poll() or wait(). Bounded: at most a few thousand a call.
   std::span<const Completion> poll();
+  // Whether anything is prepared and not submitted, and whether completions wait; both without a system call.
+  bool prepared() const;
+  bool ready();
   // Submits, then sleeps until a completion, wake(), or `at_most_ms`. The completions are for the next
   // poll().
   void wait(uint32_t at_most_ms);
@@ -45,17 +47,12 @@ class Loop {
   // bytes they speak of are still the caller's. Moves them to `out`.
   void take_sends(std::vector<Completion>& out);
 
-  // Ends the present or the next wait(). Any thread; about a microsecond of system call.
+  // Ends the present or the next wait(). Any thread; about a microsecond of system call. Whether anybody
+  // sleeps is the caller's to know (core/ring.h).
   void wake();
   // The same from another loop's thread, without a system call of its own: IORING_OP_MSG_RING, sent with that
   // loop's next submit(). `from` is the calling thread's loop.
   void wake_from(Loop& from);
-  // True while the thread is inside wait(), or so near to it that it will look again. A waker that has made
-  // its news visible (sequentially consistent) and reads false need not wake.
-  bool asleep() const { return asleep_.load(std::memory_order_seq_cst); }  // partner: set_asleep()
-  // For the owner: declares sleep before its last look at what others may have left for it (design, section
-  // 6).
-  void set_asleep(bool asleep) { asleep_.store(asleep, std::memory_order_seq_cst); }  // partner: asleep()
 
  private:
   Loop() = default;
@@ -72,10 +69,13 @@ class Loop {
   std::vector<Completion> handling_;
   std::vector<Completion> sends_;
   std::vector<Completion> scratch_;
-  std::vector<Loop*> peers_to_wake_;  // whose message failed: woken by eventfd instead
-
-  // Shared: whether a wake-up is needed at all.
-  alignas(64) std::atomic<bool> asleep_{false};
+  // Peers that were woken once: who they are (for a message that fails), and the submission that wakes them
+  // already.
+  struct Peer {
+    Loop* loop;
+    uint64_t submission;
+  };
+  std::vector<Peer> peers_;
 };
 
 }  // namespace twinwire

@@ -175,11 +175,8 @@ void Sockets::on_send(const Completion& c) {
   uint32_t number = number_of(c.user_data);
   Slot& slot = slots_[number];
   if (slot.generation != generation_of(c.user_data) || (slot.flags & kClosing)) return;
-  if (c.result >= 0 || c.result == -EAGAIN) {
-    handler_.on_short(id_of(number), static_cast<uint32_t>(std::max(c.result, 0)));
-  } else {
-    gone(number);
-  }
+  handler_.on_short(id_of(number), static_cast<uint32_t>(std::max(c.result, 0)));
+  if (c.result < 0 && c.result != -EAGAIN) gone(number);
 }
 
 void Sockets::pause(ConnectionId id) { slots_[index_of(id)].flags |= kPaused; }
@@ -395,6 +392,12 @@ void Sockets::abort(ConnectionId id) {
   slot.flags |= kClosing;
   slot.flags &= static_cast<uint16_t>(~kLingering);
   end(number);
+}
+
+void Sockets::abort_all() {
+  for (uint32_t number = 0; number < places(); number++) {
+    if (slots_[number].flags & kOpen) abort(id_of(number));
+  }
 }
 
 // Cancels what is in flight; the last of it to end closes the socket.

@@ -34,6 +34,7 @@ class SocketHandler {
   // The peer will send nothing more (FIN); what it awaits can still be sent.
   virtual void on_end(ConnectionId id) = 0;
   // The socket took only the first `sent` bytes of the last send(). Nothing may be sent before on_writable().
+  // Of a broken connection this is told with 0, before on_gone().
   virtual void on_short(ConnectionId id, uint32_t sent) = 0;
   virtual void on_writable(ConnectionId id) = 0;
   // The connection is broken (reset, keepalive gave up). It is being closed already.
@@ -73,6 +74,8 @@ class Sockets {
   void handle(std::span<const Completion> completions);
   // Linger time-outs and accepts that had to pause. `now` in the caller's monotonic clock.
   void tick(Millis now);
+  // Whether tick() has anything to wait for.
+  bool has_timers() const { return !lingering_.empty() || accepts_paused_; }
 
   // Queues `bytes` (1 … 2^31 - 1) to be sent. They must stay as they are until flush() returns; one per
   // connection and flush.
@@ -91,6 +94,12 @@ class Sockets {
   void close(ConnectionId id);
   // Ends it at once; what was not yet delivered is lost.
   void abort(ConnectionId id);
+  void abort_all();
+
+  // Whether bytes can still be sent to it.
+  bool takes(ConnectionId id) const { return (slots_[index_of(id)].flags & (kOpen | kClosing)) == kOpen; }
+  // Changes with every life of the number.
+  uint32_t generation(ConnectionId id) const { return slots_[index_of(id)].generation; }
 
   // One more than the largest connection number there can be.
   uint32_t places() const { return static_cast<uint32_t>(slots_.size()); }

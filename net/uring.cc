@@ -64,6 +64,7 @@ io_uring_sqe& Uring::sqe() {
 
 void Uring::submit() {
   while (io_uring_sq_ready(&ring_) > 0) {
+    submissions_++;
     int rc = io_uring_submit(&ring_);
     if (rc >= 0 || rc == -EINTR) continue;
     // -EBUSY: the kernel holds completions that do not fit; -EAGAIN: it lacks memory for a request. Both pass
@@ -120,6 +121,7 @@ void Uring::submit_and_wait(uint32_t timeout_ms) {
   at_most.tv_nsec = (timeout_ms % 1000) * 1000000L;
   io_uring_cqe* first = nullptr;
   // Errors here are a time-out, a signal, or a full completion queue: the caller looks at the queue anyway.
+  submissions_++;
   (void)io_uring_submit_and_wait_timeout(&ring_, &first, 1, &at_most, nullptr);
   submit();
 }

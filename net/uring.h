@@ -81,7 +81,10 @@ class Uring {
   uint32_t take(std::vector<Completion>& out);
   // Submits and sleeps until a completion or `timeout_ms`.
   void submit_and_wait(uint32_t timeout_ms);
-  uint32_t prepared() const { return io_uring_sq_ready(&ring_); }
+  uint32_t prepared() const { return io_uring_sq_ready(const_cast<io_uring*>(&ring_)); }
+
+  // How often submissions were given to the kernel so far.
+  uint64_t submissions() const { return submissions_; }
 
   io_uring& raw() { return ring_; }
   int fd() const { return fd_; }
@@ -94,6 +97,7 @@ class Uring {
   int fd_ =
       -1;  // the plain descriptor: ring_.ring_fd is the ring itself, enter_ring_fd an index after attach()
   uint32_t table_slots_ = 0;
+  uint64_t submissions_ = 0;
   Buffers buffers_;
   // Completions met while making room inside submit(); take() hands them out first.
   std::vector<Completion> spilled_;

@@ -1,0 +1,416 @@
+// HTTP requests: reading them, finding who answers, and the answers.
+#include <algorithm>
+#include <charconv>
+
+#include "core/engine.h"
+#include "core/json.h"
+#include "core/shard.h"
+#include "net/gateway.h"
+#include "net/http_response.h"
+#include "net/json_in.h"
+#include "net/query.h"
+
+namespace twinwire {
+namespace {
+
+constexpr std::string_view kTextPlain = "text/plain; version=0.0.4; charset=utf-8";
+
+// application/json, with or without parameters, and what is built on it. Absent is taken for it: browsers
+// always say.
+bool is_json(const HttpRequest& request) {
+  auto type = request.field("content-type");
+  if (!type) return true;
+  std::string_view essence = trim_http(type->substr(0, type->find(';')));
+  return equals_ignoring_case(essence, "application/json") ||
+         (essence.size() > 5 && equals_ignoring_case(essence.substr(essence.size() - 5), "+json"));
+}
+
+// "/api/rooms/create" → "rooms.create"; nothing if the path has another form.
+std::string command_name(std::string_view path) {
+  constexpr std::string_view kPrefix = "/api/";
+  if (!path.starts_with(kPrefix)) return {};
+  path.remove_prefix(kPrefix.size());
+  size_t slash = path.find('/');
+  if (slash == std::string_view::npos || path.find('/', slash + 1) != std::string_view::npos) return {};
+  std::string name(path);
+  name[slash] = '.';
+  return name;
+}
+
+// The word that goes with a status that no command gives.
+Code code_of_status(int status) {
+  switch (status) {
+    case 401:
+      return Code::unauthenticated;
+    case 403:
+      return Code::forbidden;
+    case 404:
+      return Code::not_found;
+    case 405:
+      return Code::method_not_allowed;
+    case 413:
+    case 431:
+      return Code::too_large;
+    case 415:
+      return Code::unsupported_media_type;
+    case 503:
+      return Code::overloaded;
+    default:
+      return status >= 500 ? Code::internal : Code::invalid_argument;
+  }
+}
+
+}  // namespace
+
+void Gateway::feed_http(ConnectionId id, std::span<char> bytes) {
+  Connection& c = at(id);
+  std::unique_ptr<HttpReader> reader;
+  if (c.extra && c.extra->http) {
+    reader = std::move(c.extra->http);
+    drop_extra_if_empty(c);
+  } else if (spare_reader_) {
+    reader = std::move(spare_reader_);
+  } else {
+    reader = std::make_unique<HttpReader>(
+        HttpLimits{config_.limits.request_head_bytes, config_.limits.message_bytes, 100});
+  }
+  std::string_view rest(bytes.data(), bytes.size());
+  while (c.state == ConnectionState::http && !c.has(Connection::kBusy)) {
+    switch (reader->next(rest)) {
+      case HttpReader::Step::need_more:
+        return request_waits(id, std::move(reader));
+      case HttpReader::Step::head:
+        if (reader->request().expects_continue && reader->request().has_body && rest.empty()) {
+          shard_->write(id, "HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        break;
+      case HttpReader::Step::message:
+        c.clear(Connection::kInRequest | Connection::kInBody);
+        clear_deadline(id);
+        on_request(id, reader->request());
+        break;
+      case HttpReader::Step::refused:
+        c.clear(Connection::kInRequest | Connection::kInBody);
+        refuse_status(id, reader->refusal().status, reader->refusal().sentence);
+        break;
+    }
+  }
+  reader->reset();
+  spare_reader_ = std::move(reader);
+  if (rest.empty()) return;
+  // The rest is another protocol's, or the next request's, which waits for the answer to this one.
+  std::span<char> left = bytes.last(rest.size());
+  bool wait = (c.flags & (Connection::kBusy | Connection::kOpening)) != 0;
+  if (wait) {
+    hold(id, rest);
+  } else {
+    feed(id, left);
+  }
+}
+
+// The bytes ran out: keep what is incomplete, and see that it does not take for ever.
+void Gateway::request_waits(ConnectionId id, std::unique_ptr<HttpReader> reader) {
+  Connection& c = at(id);
+  if (reader->idle()) {
+    spare_reader_ = std::move(reader);
+    if (!c.has(Connection::kInRequest) && c.has(Connection::kServedOne)) set_deadline(id, 75000);
+    return;
+  }
+  if (reader->in_body() && !c.has(Connection::kInBody)) {
+    c.set(Connection::kInRequest | Connection::kInBody);
+    set_deadline(id, config_.limits.body_timeout_ms);
+  } else if (!c.has(Connection::kInRequest)) {
+    c.set(Connection::kInRequest);
+    set_deadline(id, config_.limits.head_timeout_ms);
+  }
+  extra(c).http = std::move(reader);
+}
+
+void Gateway::on_request(ConnectionId id, const HttpRequest& request) {
+  Connection& c = at(id);
+  c.clear(Connection::kHeadOnly | Connection::kKeepAlive | Connection::kPlainText);
+  c.set(Connection::kServedOne);
+  if (request.method == HttpMethod::head) c.set(Connection::kHeadOnly);
+  if (request.keep_alive && !c.has(Connection::kOverLimit) && !engine_->draining())
+    c.set(Connection::kKeepAlive);
+
+  const OriginPolicy& origins =
+      c.has(Connection::kOperators) ? shared_.operator_origins : shared_.public_origins;
+  switch (origins.check(request)) {
+    case OriginPolicy::Verdict::allowed:
+      break;
+    case OriginPolicy::Verdict::bad_host:
+      return refuse(id, fail(Code::forbidden, "this server is not known by that Host: see origins.allow"));
+    case OriginPolicy::Verdict::foreign_origin:
+      return refuse(id, fail(Code::forbidden, "pages of that origin may not come here: see origins.allow"));
+  }
+  std::string fields;
+  if (request.method == HttpMethod::options) {
+    origins.append_preflight(fields, request);
+    return answer(id, {.status = 204, .fields = fields});
+  }
+  origins.append_cors(fields, request);
+  fields_ = std::move(fields);
+  std::string decoded;
+  std::string_view path = request.path;
+  if (path.find('%') != std::string_view::npos) {
+    auto plain = percent_decode(path);
+    if (!plain) {
+      refuse(id, fail(Code::invalid_argument, "the path is not well encoded"));
+    } else {
+      decoded = std::move(*plain);
+      route(id, request, decoded);
+    }
+  } else {
+    route(id, request, path);
+  }
+  fields_.clear();
+}
+
+void Gateway::route(ConnectionId id, const HttpRequest& request, std::string_view path) {
+  if (at(id).has(Connection::kOperators)) return on_operator_request(id, request);
+  if (path == "/api/events") return on_events(id, request);
+  if (path == "/ws") return on_websocket(id, request);
+  if (path == "/debug/echo" && config_.debug.echo) return on_echo(id, request);
+  Code code = Code::ok;
+  if (turned_away(id, code)) return refuse(id, fail(code, "come back a little later"));
+  if (path == "/api/poll") return on_poll(id, request);
+  if (std::string name = command_name(path); !name.empty()) {
+    if (name == "auth.refresh") return on_auth_refresh(id, request);
+    if (const CommandRow* row = find_command(name)) return on_command(id, request, *row);
+  } else if (const Page* page = find_page(path)) {
+    return on_page(id, request, *page);
+  }
+  refuse(id, fail(Code::not_found, "there is nothing at " + std::string(path.substr(0, 200))));
+}
+
+const Page* Gateway::find_page(std::string_view path) const {
+  for (const Page& page : shared_.pages) {
+    if (page.path == path) return &page;
+  }
+  return nullptr;
+}
+
+void Gateway::on_page(ConnectionId id, const HttpRequest& request, const Page& page) {
+  if (request.method != HttpMethod::get && request.method != HttpMethod::head) {
+    return wrong_method(id, "GET, HEAD, OPTIONS");
+  }
+  answer(id, {.body = page.body,
+              .content_type = page.content_type,
+              .fields = "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n"});
+}
+
+// ---- answers ----
+
+void Gateway::answer(ConnectionId id, const Answer& answer) {
+  Connection& c = at(id);
+  std::string more(answer.fields);
+  more += fields_;
+  bool keep = c.has(Connection::kKeepAlive) && !(c.has(Connection::kEnded) && !c.has(Connection::kHolding));
+  out_.clear();
+  append_response_head(out_, {.status = answer.status,
+                              .content_type = answer.content_type,
+                              .content_length = answer.body.size(),
+                              .keep_alive = keep,
+                              .date = date(),
+                              .more_fields = more});
+  if (!c.has(Connection::kHeadOnly)) out_ += answer.body;
+  shard_->write(id, out_);
+  if (out_.capacity() > (1u << 20)) std::string().swap(out_);
+  c.clear(Connection::kBusy);
+  if (!keep) return end_after_flush(id);
+  set_deadline(id, 75000);
+  hold_if_full(id);
+  go_on_later(id);
+}
+
+void Gateway::refuse(ConnectionId id, const Error& error, std::string_view fields) {
+  Reply reply = reply_of(error);
+  std::string more(fields);
+  if (reply.retry_after_seconds > 0)
+    more += "Retry-After: " + std::to_string(reply.retry_after_seconds) + "\r\n";
+  answer(id, {.status = http_status_of(error.code), .body = reply.body, .fields = more});
+}
+
+// A refusal that ends the connection: where the next request would begin is not known any more.
+void Gateway::refuse_status(ConnectionId id, int status, std::string_view sentence) {
+  at(id).clear(Connection::kKeepAlive | Connection::kHeadOnly);
+  Reply reply = reply_of(fail(code_of_status(status), std::string(sentence)));
+  answer(id, {.status = status, .body = reply.body});
+}
+
+void Gateway::wrong_method(ConnectionId id, std::string_view allow) {
+  refuse(id, fail(Code::method_not_allowed, "this path knows " + std::string(allow)),
+         "Allow: " + std::string(allow) + "\r\n");
+}
+
+// The answer of a command, a poll, or the operators' questions, as it comes from the shard.
+void Gateway::answer_reply(ConnectionId id, const Reply& reply) {
+  Connection& c = at(id);
+  if (c.extra) fields_ = std::move(c.extra->fields);
+  std::string retry;
+  if (reply.retry_after_seconds > 0)
+    retry = "Retry-After: " + std::to_string(reply.retry_after_seconds) + "\r\n";
+  if (c.extra) {
+    c.extra->fields.clear();
+    drop_extra_if_empty(c);
+  }
+  answer(id, {.status = http_status_of(reply.code),
+              .body = reply.body,
+              .content_type = c.has(Connection::kPlainText) ? kTextPlain : "application/json; charset=utf-8",
+              .fields = retry});
+  fields_.clear();
+}
+
+void Gateway::reply(ConnectionId id, std::string_view tag, const Reply& reply) {
+  Connection& c = at(id);
+  switch (c.state) {
+    case ConnectionState::ws:
+      return write_ws_reply(id, tag, reply.body);
+    case ConnectionState::poll:
+      c.state = ConnectionState::http;
+      return answer_reply(id, reply);
+    case ConnectionState::http:
+      if (c.extra && c.extra->batch) return batch_answered(id, tag, reply);
+      return answer_reply(id, reply);
+    default:
+      return;  // it is ending, and nobody waits any more
+  }
+}
+
+// ---- commands by POST ----
+
+// Who a POST is from: `id` of the query or the body in mode none, a token otherwise.
+Result<Authenticated> Gateway::identify(const HttpRequest& request, Query& query) const {
+  Credentials credentials;
+  std::string user = query.value("id").value_or(std::string());
+  if (user.empty() && !request.body.empty()) user = text_member(request.body, "id").value_or(std::string());
+  std::string token;
+  if (auto field = request.field("authorization");
+      field && equals_ignoring_case(field->substr(0, 7), "bearer ")) {
+    token = trim_http(field->substr(7));
+  } else if (config_.auth.query_token) {
+    token = query.value("token").value_or(std::string());
+  }
+  if (query.malformed()) return fail(Code::invalid_argument, "the query is not well encoded");
+  credentials.user_id = user;
+  credentials.token = token;
+  return shared_.authenticator.check(credentials);
+}
+
+void Gateway::on_auth_refresh(ConnectionId id, const HttpRequest& request) {
+  if (request.method != HttpMethod::post) return wrong_method(id, "POST, OPTIONS");
+  Query query(request.query);
+  auto who = identify(request, query);
+  if (!who) return refuse(id, who.error());
+  std::string body;
+  append_auth_result(body, *who);
+  answer(id, {.body = body});
+}
+
+void Gateway::on_command(ConnectionId id, const HttpRequest& request, const CommandRow& row) {
+  if (request.method != HttpMethod::post) return wrong_method(id, "POST, OPTIONS");
+  if (!is_json(request)) {
+    return refuse(id, fail(Code::unsupported_media_type, "commands are application/json"));
+  }
+  Query query(request.query);
+  auto who = identify(request, query);
+  if (!who) return refuse(id, who.error());
+
+  Command command;
+  command.row = &row;
+  command.who = std::move(who->who);
+  command.origin = shard_->index();
+  command.connection = id;
+  command.connection_generation = sockets_.generation(id);
+  std::string session;
+  if (auto field = request.field("twinwire-session")) {
+    session = *field;
+  } else if (auto value = query.value("session")) {
+    session = std::move(*value);
+  } else {
+    session = text_member(request.body, "session").value_or(std::string());
+  }
+  if (!session.empty()) {
+    auto parsed = SessionId::parse(session);
+    if (!parsed) return refuse(id, fail(Code::invalid_argument, "'session' must be 32 hex digits"));
+    command.session = *parsed;
+  }
+  size_t first = request.body.find_first_not_of(" \t\r\n");
+  if (row.name == "events.publish" && first != std::string_view::npos && request.body[first] == '[') {
+    return on_batch(id, request, command);
+  }
+  bool needs =
+      std::any_of(row.fields.begin(), row.fields.end(), [](const FieldSpec& spec) { return spec.required; });
+  if (request.body.empty() && needs)
+    return refuse(id, fail(Code::invalid_json, "the body must be a JSON object"));
+  auto args = decode_args(row, request.body, names_);
+  if (!args) return refuse(id, args.error());
+  command.args = std::move(*args);
+  if (auto key = request.field("idempotency-key"); key && !command.args.has(Field::client_id)) {
+    for (const FieldSpec& spec : row.fields) {
+      if (spec.field != Field::client_id) continue;
+      if (auto ok = check_name("Idempotency-Key", *key, spec.max ? static_cast<uint32_t>(spec.max) : 128);
+          !ok) {
+        return refuse(id, ok.error());
+      }
+      command.args.set(Field::client_id, std::string(*key));
+    }
+  }
+  Connection& c = at(id);
+  c.set(Connection::kBusy);
+  if (!fields_.empty()) extra(c).fields = fields_;
+  shard_->command(std::move(command));
+}
+
+// Each element is a command of its own; the answers come in any order and leave as one.
+void Gateway::on_batch(ConnectionId id, const HttpRequest& request, const Command& like) {
+  auto elements = array_elements(request.body, config_.limits.batch_events);
+  if (!elements) return refuse(id, elements.error());
+  Connection& c = at(id);
+  c.set(Connection::kBusy);
+  auto batch = std::make_unique<Batch>();
+  batch->answers.resize(elements->size());
+  batch->missing = static_cast<uint32_t>(elements->size());
+  extra(c).batch = std::move(batch);
+  if (!fields_.empty()) extra(c).fields = fields_;
+  for (size_t i = 0; i < elements->size(); i++) {
+    std::string tag = std::to_string(i);
+    auto args = decode_args(*like.row, (*elements)[i], names_);
+    if (!args) {
+      batch_answered(id, tag, reply_of(args.error()));
+      continue;
+    }
+    Command command = like;
+    command.args = std::move(*args);
+    command.tag = tag;
+    shard_->command(std::move(command));
+  }
+}
+
+void Gateway::batch_answered(ConnectionId id, std::string_view tag, const Reply& reply) {
+  Connection& c = at(id);
+  Batch& batch = *c.extra->batch;
+  size_t place = 0;
+  std::from_chars(tag.data(), tag.data() + tag.size(), place);
+  TW_CHECK(place < batch.answers.size() && batch.answers[place].empty());
+  batch.answers[place] = reply.body;
+  if (reply.code != Code::ok && batch.code == Code::ok) batch.code = reply.code;
+  if (--batch.missing > 0) return;
+  std::unique_ptr<Batch> done = std::move(c.extra->batch);
+  Reply whole{done->code, {}, 0};
+  JsonObject object(whole.body);
+  object.field("success", done->code == Code::ok);
+  if (done->code != Code::ok) {
+    object.field("error", "not every event of the batch was published: see results");
+    object.field("code", word_of(done->code)).field("retryable", retryable(done->code));
+    if (retryable(done->code)) whole.retry_after_seconds = 1;
+  }
+  std::string& out = object.begin("results");
+  for (size_t i = 0; i < done->answers.size(); i++) out.append(i ? "," : "[").append(done->answers[i]);
+  out += ']';
+  object.end();
+  answer_reply(id, whole);
+}
+
+}  // namespace twinwire

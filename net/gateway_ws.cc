@@ -1,0 +1,186 @@
+// WebSocket messages: commands, `auth`, ping; and the echo for public test suites.
+#include "core/event.h"
+#include "core/json.h"
+#include "core/shard.h"
+#include "net/gateway.h"
+#include "net/json_in.h"
+
+namespace twinwire {
+
+void append_auth_result(std::string& out, const Authenticated& who) {
+  JsonObject object(out);
+  object.field("success", true).field("userId", who.who.user.text());
+  if (who.expires_wall_ms) {
+    object.field("expiresAt", format_timestamp(*who.expires_wall_ms));
+  } else {
+    object.raw("expiresAt", "null");
+  }
+  object.end();
+}
+
+void Gateway::feed_ws(ConnectionId id, std::span<char> bytes) {
+  Connection& c = at(id);
+  std::unique_ptr<WsReader> reader;
+  if (c.extra && c.extra->ws) {
+    reader = std::move(c.extra->ws);
+    drop_extra_if_empty(c);
+  } else if (spare_ws_) {
+    reader = std::move(spare_ws_);
+  } else {
+    reader = std::make_unique<WsReader>(config_.limits.message_bytes);
+  }
+  constexpr uint16_t kStops = Connection::kOpening | Connection::kFull;
+  bool echo = c.state == ConnectionState::echo;
+  while (c.state != ConnectionState::ending && !(c.flags & kStops)) {
+    WsReader::Step step = reader->next(bytes);
+    if (step == WsReader::Step::need_more) break;
+    std::string_view payload = reader->payload();
+    out_.clear();
+    switch (step) {
+      case WsReader::Step::text:
+      case WsReader::Step::binary:
+        if (echo) {
+          append_ws_frame(out_, step == WsReader::Step::text ? kWsText : kWsBinary, payload);
+          shard_->write(id, out_);
+        } else if (step == WsReader::Step::text) {
+          ws_message(id, payload);
+        } else {
+          Reply refusal =
+              reply_of(fail(Code::invalid_argument, "binary messages are not known here: send text"));
+          write_ws_reply(id, "", refusal.body);
+        }
+        hold_if_full(id);
+        break;
+      case WsReader::Step::ping:
+        append_ws_frame(out_, kWsPong, payload);
+        shard_->write(id, out_);
+        hold_if_full(id);
+        break;
+      case WsReader::Step::close:
+        // The same code comes back (RFC 6455, 5.5.1).
+        if (reader->close_code() == kWsCloseNoStatus) {
+          append_ws_frame(out_, kWsClose, {});
+        } else {
+          append_ws_close(out_, reader->close_code(), payload);
+        }
+        shard_->write(id, out_);
+        end_after_flush(id);
+        break;
+      case WsReader::Step::failed:
+        ws_failed(id, reader->close_code());
+        break;
+      default:
+        break;  // a pong is a sign of life, and that is noted already
+    }
+  }
+  if (out_.capacity() > (1u << 20)) std::string().swap(out_);
+  if (c.state == ConnectionState::ending) return;
+  if (echo || !reader->idle()) {
+    extra(c).ws = std::move(reader);
+  } else {
+    spare_ws_ = std::move(reader);
+  }
+  if (!bytes.empty()) hold(id, {bytes.data(), bytes.size()});
+}
+
+void Gateway::ws_failed(ConnectionId id, uint16_t close_code) {
+  if (close_code == kWsCloseTooBig && at(id).state != ConnectionState::echo) {
+    std::string reason = "a message is at most " + std::to_string(config_.limits.message_bytes) + " bytes";
+    if (!shard_->has_stream(id)) return say_bye(id, Code::too_large, reason, true);
+    set_deadline(id, 30000);
+    at(id).state = ConnectionState::ending;
+    return shard_->end_stream(id, Code::too_large, reason, true, 0);
+  }
+  append_ws_close(out_, close_code,
+                  close_code == kWsCloseBadData ? "text must be UTF-8" : "this breaks RFC 6455");
+  shard_->write(id, out_);
+  end_after_flush(id);
+}
+
+void Gateway::write_ws_json(ConnectionId id, std::string_view json) {
+  std::string frame;
+  append_ws_frame(frame, kWsText, json);
+  shard_->write(id, frame);
+}
+
+// {"type":"reply","id":…,…}: the body without its first brace goes behind.
+void Gateway::write_ws_reply(ConnectionId id, std::string_view id_json, std::string_view body) {
+  std::string json = "{\"type\":\"reply\"";
+  if (!id_json.empty()) json.append(",\"id\":").append(id_json);
+  if (body.size() > 2) json += ',';
+  json.append(body.substr(1));
+  write_ws_json(id, json);
+}
+
+void Gateway::ws_message(ConnectionId id, std::string_view text) {
+  WsEnvelope envelope;
+  if (auto ok = read_envelope(text, envelope); !ok) {
+    return write_ws_reply(id, envelope.id, reply_of(ok.error()).body);
+  }
+  if (envelope.type == "ping") return write_ws_json(id, "{\"type\":\"pong\"}");
+  if (envelope.type == "pong") return;
+  if (envelope.type == "auth" || envelope.type == "auth.refresh") {
+    return ws_auth(id, envelope.id, envelope.data);
+  }
+  ws_command(id, envelope.type, std::move(envelope.id), envelope.data);
+}
+
+void Gateway::ws_command(ConnectionId id, std::string_view type, std::string id_json, std::string_view data) {
+  auto refuse_ws = [&](const Error& error) { write_ws_reply(id, id_json, reply_of(error).body); };
+  if (at(id).state == ConnectionState::ws_auth) {
+    return refuse_ws(fail(Code::unauthenticated, "send {\"type\":\"auth\"} first"));
+  }
+  const CommandRow* row = find_command(type);
+  if (!row) return refuse_ws(fail(Code::not_found, "there is no command " + json_string(type.substr(0, 80))));
+  uint32_t session = shard_->sessions().on_connection(id);
+  if (session == kNone) return;  // its stream has just ended; the good-bye is on its way
+  auto args = decode_args(*row, data, names_);
+  if (!args) return refuse_ws(args.error());
+  Command command;
+  command.row = row;
+  command.args = std::move(*args);
+  command.who.user = shard_->sessions().at(session).user;
+  command.session = shard_->sessions().at(session).id;
+  command.origin = shard_->index();
+  command.connection = id;
+  command.connection_generation = sockets_.generation(id);
+  command.tag = std::move(id_json);
+  shard_->command(std::move(command));
+}
+
+// The first `auth` opens the stream; a later one renews, for the same user only.
+void Gateway::ws_auth(ConnectionId id, std::string_view id_json, std::string_view data) {
+  Connection& c = at(id);
+  std::string user = text_member(data, "userId").value_or(std::string());
+  std::string name = text_member(data, "userName").value_or(std::string());
+  std::string token = text_member(data, "token").value_or(std::string());
+  auto who = shared_.authenticator.check({user, name, token});
+  if (who && c.state == ConnectionState::ws) {
+    uint32_t session = shard_->sessions().on_connection(id);
+    if (session == kNone) return;
+    if (shard_->sessions().at(session).user != who->who.user) {
+      who = fail(Code::forbidden, "this stream belongs to another user");
+    }
+  }
+  auto tell = [&](std::string_view type, std::string_view json) {
+    EventRef event = encode_direct(type, config_.server.tenant, json, shared_.clock.wall_ms());
+    shard_->write(id, event->ws());
+  };
+  if (!who) {
+    Reply refusal = reply_of(who.error());
+    write_ws_reply(id, id_json, refusal.body);
+    return tell("auth.error", refusal.body);
+  }
+  std::string result;
+  append_auth_result(result, *who);
+  write_ws_reply(id, id_json, result);
+  tell("auth.success", result);
+  if (c.state == ConnectionState::ws) return;
+  StreamRequest stream = std::move(*c.extra->stream);
+  c.extra->stream.reset();
+  drop_extra_if_empty(c);
+  stream.who = std::move(who->who);
+  open_websocket(id, std::move(stream));
+}
+
+}  // namespace twinwire

@@ -1,0 +1,31 @@
+// Small questions to JSON that clients send, through simdjson: the envelope of a WebSocket message, single
+// members of a body, the elements of a batch. The parameters of commands are decoded by core/command. Any
+// thread (a parser per thread).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/status.h"
+
+namespace twinwire {
+
+// {"type":…, "id":…, "data":…} of a WebSocket message.
+struct WsEnvelope {
+  std::string type;
+  std::string id;    // raw JSON, "" if absent
+  std::string data;  // raw JSON, "" if absent
+};
+// Errors: invalid_json, invalid_argument (no object, no type). `id` is filled in when it could be read.
+Result<void> read_envelope(std::string_view json, WsEnvelope& envelope);
+
+// The string member `name` of an object; nothing if the body is no object or has no such string.
+std::optional<std::string> text_member(std::string_view json, std::string_view name);
+
+// The elements of an array, each as raw JSON. Errors: invalid_json, invalid_argument, limit_exceeded (more
+// than max).
+Result<std::vector<std::string>> array_elements(std::string_view json, size_t max);
+
+}  // namespace twinwire
