@@ -260,7 +260,7 @@ void load_at_home(Shard& shard, Command command, std::optional<Sequence> cut) {
     if (load->before && load->before->sequence)
       load->upto = std::min(load->upto, *load->before->sequence - std::min<uint64_t>(1, load->before->sequence->value));
     if (load->after && load->after->sequence) load->floor = std::max(load->floor, *load->after->sequence);
-    if (cut) load->last_event_id = home.cursor(std::min(*cut, home.durability().synced())).text();
+    if (cut) load->last_event_id = home.cursor(*cut).text();
     load->command = std::move(asked);
     load_page(home, std::move(load));
   });

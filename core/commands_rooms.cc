@@ -109,8 +109,7 @@ void rooms_join(Shard& shard, Command command) {
       return refuse(host, *kept, Code::limit_exceeded, "the stream follows too many rooms already");
     if (answer.code == Code::forbidden)
       return refuse(host, *kept, Code::forbidden, "this room is by invitation only");
-    Sequence known = std::min(answer.cut, host.durability().synced());
-    join(host, answer.code == Code::ok ? host.cursor(known).text() : "");
+    join(host, answer.code == Code::ok ? host.cursor(answer.cut).text() : "");
   });
 }
 

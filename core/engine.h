@@ -30,6 +30,8 @@ class Engine {
     Durability& durability;
     History& history;
     Mutation mutation = Mutation::none;
+    uint32_t mailbox_requests = 1 << 14;  // requests that may wait at one shard
+    uint32_t mailbox_credits = 1 << 14;   // replies one shard may have outstanding
   };
   // One transport and one random source per shard, by index; all of it outlives the engine.
   Engine(const Parts& parts, std::vector<Transport*> transports, std::vector<Random*> randoms);
@@ -46,6 +48,7 @@ class Engine {
   Ring& ring() { return parts_.ring; }
   Durability& durability() { return parts_.durability; }
   History& history() { return parts_.history; }
+  const Parts& parts() const { return parts_; }
   bool mutated(Mutation m) const { return parts_.mutation == m; }
 
   // From now on streams are refused with `draining`; net ends the open ones.

@@ -17,7 +17,8 @@ Shard::Shard(Engine& engine, ShardIndex index, Transport& transport, Random& ran
       outboxes_(transport, {}),
       homes_(*this),
       sessions_(*this),
-      mailbox_(kRequestsMax, kCredits * 2) {
+      credits_(engine.parts().mailbox_credits),
+      mailbox_(engine.parts().mailbox_requests, engine.parts().mailbox_credits * 2) {
   outboxes_.mutate_join_by_ends = engine.mutated(Mutation::joined_by_ends);
 }
 

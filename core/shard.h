@@ -140,8 +140,6 @@ class Shard {
 
  private:
   friend class Engine;
-  static constexpr uint32_t kRequestsMax = 1 << 14;
-  static constexpr uint32_t kCredits = 1 << 14;
   static constexpr uint32_t kOutgoingMax = 4096;
   static constexpr uint32_t kSlotsPerTick = 128;  // then flush: what gathers meanwhile is the next batch
 
@@ -177,7 +175,7 @@ class Shard {
   std::deque<MailRef> soon_;
   std::vector<std::deque<Outgoing>> outgoing_;
   uint32_t outgoing_count_ = 0;
-  uint32_t credits_ = kCredits;
+  uint32_t credits_;
   uint64_t posted_mask_ = 0;
   std::vector<EventRef> tick_events_;  // what this tick's outboxes borrow
   EventRef paused_event_;              // of a delivery that stands inside a member list

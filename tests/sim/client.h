@@ -1,0 +1,117 @@
+// Client: one user's device in the simulated world. It behaves as the protocol asks of clients and as people do: it
+// connects over SSE, WS or polls, sends, joins, leaves, vanishes, reads slowly, switches, takes its own session over,
+// and keeps what it received. Every rule of the wire that one client can see is checked here.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/transport.h"
+#include "core/types.h"
+
+namespace twinwire::sim {
+
+class World;
+struct TruthEvent;
+
+class Client {
+ public:
+  Client(World& world, std::string user, std::vector<std::string> rooms, bool from_earliest);
+
+  void act();             // one random action
+  void read_some();       // takes bytes out of its pipe, at its own speed
+  void settle_down();     // the end: reads fast, stays connected
+  bool quiet() const;     // connected, nothing unread, nothing unanswered
+  void server_gone();     // the process died
+  void check_end();       // its transcripts against the truth
+  void on_bytes_end(uint32_t shard, ConnectionId id);  // the server closed that connection
+  void on_reply(ConnectionId id, uint32_t shard, std::string_view tag, const Reply& reply);
+
+  const std::string& user() const { return user_; }
+  std::string state() const;
+
+ private:
+  struct Link {
+    bool open = false;
+    Form form = Form::none;
+    uint32_t shard = 0;
+    ConnectionId id = kNoConnection;
+    std::string in;             // bytes read, not yet a whole frame
+    uint64_t last_sequence = 0; // of this stream: must grow
+    bool connected = false;
+    std::string sse_id;
+    std::optional<Cursor> asked;  // the cursor it came with
+    bool earliest = false;
+    bool history = false;       // opened with history=N
+    uint64_t moved_to = 0;      // `connected` named another cursor: a reset must say why
+  };
+  // What a room owes this client: every kept event with start < sequence <= end.
+  struct Interval {
+    uint64_t start = 0;
+    uint64_t end = UINT64_MAX;
+  };
+  struct Pending {
+    enum class Kind : uint8_t { send, join, leave, other } kind = Kind::other;
+    std::string command, json, client_id, room;
+    uint32_t tries = 0;
+    bool stored_wanted = true;
+    bool with_session = false;
+  };
+
+  void connect(bool take_over);
+  void disconnect();
+  void send();
+  void resend();
+  void join_or_leave();
+  void load();
+  void typing();
+  void heartbeat();
+  void issue(Pending pending);
+  void parse(Link& link);
+  void parse_sse(Link& link);
+  void parse_ws(Link& link);
+  void on_event(Link& link, std::string_view json, const std::string& sse_id);
+  void on_log_event(Link& link, uint64_t sequence, const TruthEvent& truth, const std::string& room);
+  void on_connected(Link& link, std::string json);
+  void on_reset(Link& link, std::string json);
+  void on_answer(const std::string& tag, const std::string& body);
+  void poll_answer(Link& link, const Reply& reply);
+  void follow(const std::string& room, uint64_t start);
+  void unfollow(const std::string& room, uint64_t end);
+  void roll_back(uint64_t settled);
+  void move_cursor(uint64_t sequence);
+  std::string where(const Link& link) const;
+
+  World& world_;
+  const std::string user_;
+  std::vector<std::string> rooms_;  // given as rooms=
+  bool earliest_;
+  Link link_, old_;                 // the stream, and the one it is taking over from
+  SessionId session_;
+  std::optional<Cursor> cursor_;
+  std::map<std::string, std::vector<Interval>> intervals_;
+  std::map<uint64_t, std::string> received_;          // kept events by sequence: the room
+  std::set<uint64_t> told_unsaved_;
+  std::map<std::string, Pending> pending_;            // by tag
+  std::vector<Pending> unanswered_;                   // sends to repeat after a loss
+  std::map<std::string, uint64_t> acked_;             // client id → sequence, answered `stored`
+  std::set<std::string> member_;
+  std::map<std::string, uint64_t> excused_;           // trimmed, and told
+  std::map<std::string, uint64_t> gained_;
+  uint64_t next_tag_ = 1;
+  uint32_t paused_ = 0;
+  uint32_t speed_ = 4096;
+  uint32_t polls_empty_ = 0;
+  Form last_form_ = Form::none;
+  bool settling_ = false;
+  bool overlap_ = false;
+  bool rolled_ = false;
+  bool life_of_commit_ = false;
+};
+
+}  // namespace twinwire::sim

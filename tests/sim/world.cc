@@ -1,0 +1,409 @@
+#include "tests/sim/world.h"
+
+#include <cstdio>
+
+#include "tests/sim/client.h"
+
+namespace twinwire::sim {
+
+// ---- transport ----
+
+void SimTransport::submit() {
+  std::vector<Send> sends = std::move(queued_);
+  queued_.clear();
+  for (const Send& send : sends) {
+    Pipe& pipe = pipes[index_of(send.id)];
+    size_t room = pipe.capacity > pipe.buffer.size() ? pipe.capacity - pipe.buffer.size() : 0;
+    size_t take = pipe.open && !pipe.closing ? std::min(room, send.size) : 0;
+    pipe.buffer.append(send.bytes, take);
+    if (take == send.size) continue;
+    world_.coverage().hit(take == 0 ? "send: socket full" : "send: short");
+    world_.shard(shard_).on_short_send(send.id, take);
+  }
+}
+
+void SimTransport::close(ConnectionId id) { pipes[index_of(id)].closing = true; }
+
+void SimTransport::reply(ConnectionId id, std::string_view tag, const Reply& reply) {
+  Pipe& pipe = pipes[index_of(id)];
+  if (!pipe.open || !pipe.client) return;
+  Form form = world_.shard(shard_).outboxes().at(id).form;
+  if (form == Form::ws) {
+    std::string json = "{\"type\":\"reply\",\"id\":\"" + std::string(tag) + "\"," + reply.body.substr(1);
+    char header[10];
+    std::string frame(header, write_ws_header(header, 1, json.size()));
+    world_.shard(shard_).write(id, frame + json);
+    return;
+  }
+  pipe.closing = true;  // a POST or a poll: one request a connection
+  pipe.client->on_reply(id, shard_, tag, reply);
+}
+
+ConnectionId SimTransport::connect(Client* client, size_t capacity) {
+  uint32_t at = 0;
+  while (at < pipes.size() && pipes[at].open) at++;
+  if (at == pipes.size()) pipes.emplace_back();
+  Pipe& pipe = pipes[at];
+  uint32_t generation = pipe.generation + 1;
+  pipe = Pipe{};
+  pipe.open = true;
+  pipe.generation = generation;
+  pipe.client = client;
+  pipe.capacity = capacity;
+  world_.shard(shard_).connection_opened(ConnectionId(at), generation);
+  return ConnectionId(at);
+}
+
+void SimTransport::drop(ConnectionId id) {
+  Pipe& pipe = pipes[index_of(id)];
+  if (!pipe.open) return;
+  pipe.open = false;
+  pipe.client = nullptr;
+  world_.shard(shard_).connection_closed(id);
+}
+
+// ---- a life ----
+
+World::World(const Options& options, Coverage& coverage)
+    : options_(options), coverage_(coverage), random_(options.seed * 7919 + 17), database_(options.seed) {
+  shard_count_ = std::array<uint32_t, 5>{1, 1, 2, 3, 5}[random_.below(5)];
+  if (options.interleaved) shard_count_ = 1 + static_cast<uint32_t>(random_.below(2));
+  config_.server.deliver = random_.chance(400) ? DeliverPolicy::commit : DeliverPolicy::publish;
+  config_.limits.commands_per_second = 6000;
+  config_.limits.commands_burst = 6000;
+  config_.store.give_up_ms = 1000;
+  uint64_t rooms = options.interleaved ? 3 : 1 + random_.below(4);
+  for (uint64_t i = 0; i < rooms; i++) rooms_.push_back("room" + std::to_string(i));
+  retention_on_ = random_.chance(150);
+  start();
+  uint64_t clients = 3 + random_.below(6);
+  for (uint64_t i = 0; i < clients; i++) {
+    std::vector<std::string> followed;
+    for (const std::string& room : rooms_)
+      if (random_.chance(options.interleaved ? 700 : 600)) followed.push_back(room);
+    std::string user = "user" + std::to_string(random_.below(clients));  // some users have several devices
+    clients_.push_back(std::make_unique<Client>(*this, user, followed, random_.chance(600)));
+  }
+}
+
+World::~World() {
+  watched_.clear();
+  stop();
+}
+
+void World::start() {
+  life_++;
+  // A restart may come up with the other policy: the run that ended decides what was lost.
+  if (life_ > 1 && random_.chance(200))
+    config_.server.deliver = policy() == DeliverPolicy::commit ? DeliverPolicy::publish : DeliverPolicy::commit;
+  shared_ = std::make_unique<store::SharedState>(store::IdempotencyFilter::Options{});
+  store::BootOptions boot_options;
+  boot_options.policy = policy();
+  boot_options.lease_step = 1 << 15;
+  boot_options.mutation = options_.mutation;
+  auto boot = store::boot(database_, boot_options, clock_, random_, *shared_);
+  if (!boot) broken("the store did not boot: " + boot.error().sentence);
+  boot_ = *boot;
+  Ring::Options ring_options;
+  ring_options.slots = 2048;
+  ring_options.shards = shard_count_;
+  ring_options.first = boot_.first;
+  ring_options.lease_end = boot_.lease_end;
+  ring_ = std::make_unique<Ring>(ring_options, waker_);
+  durability_ = std::make_unique<Durability>(boot_.settled, boot_.first);
+  store::WriterOptions writer_options;
+  writer_options.give_up_ms = config_.store.give_up_ms;
+  writer_options.settle_idle_ms = 300;
+  writer_options.stall_ms = 200;
+  writer_options.group_events = 1 + static_cast<uint32_t>(random_.below(40));
+  writer_options.backlog_events = 64 + static_cast<uint32_t>(random_.below(400));
+  writer_options.lease_step = 1 << 15;
+  writer_options.room_key = boot_.room_key;
+  writer_options.mutation = options_.mutation;
+  writer_options.sync = options_.sync;
+  writer_ = std::make_unique<store::Writer>(writer_options, database_, *ring_, *durability_, *shared_, clock_,
+                                            store::WriterCallbacks{});
+  store::HistoryOptions history_options;
+  history_options.epoch = boot_.epoch;
+  history_options.room_key = boot_.room_key;
+  history_ = std::make_unique<store::HistoryStore>(history_options, database_, *shared_, *durability_, clock_);
+  store::RetentionOptions retention_options;
+  retention_options.keep_events = 40;
+  retention_ = std::make_unique<store::Retention>(
+      retention_options, database_, *durability_, *shared_, clock_, [this](RoomId id, Sequence upto) {
+        for (const std::string& room : rooms_)
+          if (room_id_of(boot_.room_key, "t", room) == id) trimmed_[room] = std::max(trimmed_[room], upto.value);
+        if (engine_) engine_->room_trimmed(id, upto);
+      });
+  std::vector<Transport*> transports;
+  std::vector<Random*> randoms;
+  for (uint32_t i = 0; i < shard_count_; i++) {
+    transports_.push_back(std::make_unique<SimTransport>(*this, i));
+    randoms_.push_back(std::make_unique<SimRandom>(random_.next()));
+    transports.push_back(transports_.back().get());
+    randoms.push_back(randoms_.back().get());
+  }
+  Engine::Parts parts{config_, boot_, clock_, *ring_, *durability_, *history_};
+  parts.mutation = options_.mutation;
+  parts.mailbox_requests = options_.mutation == Mutation::none && random_.chance(300) ? 4 : 256;
+  parts.mailbox_credits = random_.chance(300) ? 6 : 256;
+  engine_ = std::make_unique<Engine>(parts, transports, randoms);
+  tapped_ = boot_.first - 1;
+  asleep_.assign(shard_count_ + 1, 0);
+  learn_fates();
+}
+
+void World::stop() {
+  engine_.reset();
+  transports_.clear();
+  randoms_.clear();
+  retention_.reset();
+  history_.reset();
+  writer_.reset();
+  ring_.reset();
+  durability_.reset();
+  shared_.reset();
+}
+
+// kill -9 and, for the disk, a power cut: what was not synced may be gone.
+void World::crash() {
+  coverage_.hit("crash");
+  trace("crash");
+  tap();
+  watch_outcomes();
+  watched_.clear();
+  for (auto& client : clients_) client->server_gone();
+  stop();
+  database_.set_faults({});
+  database_.crash();
+  start();
+}
+
+// What became of the events that were pending when the machine died: the history says it.
+void World::learn_fates() {
+  for (auto& [sequence, event] : truth_) {
+    if (event.fate != TruthEvent::Fate::pending) continue;
+    RoomId id = room_id_of(boot_.room_key, "t", event.room);
+    std::shared_ptr<const ReadAnswer> answer;
+    history_->read({id, {sequence - 1}, {sequence}, 1, UINT32_MAX, false}, [&](auto got) { answer = std::move(got); });
+    while (!answer && history_->step()) {
+    }
+    bool there = answer && !answer->events.empty();
+    event.fate = there ? TruthEvent::Fate::stored : TruthEvent::Fate::lost;
+    coverage_.hit(there ? "after a crash: pending was stored" : "after a crash: pending was lost");
+  }
+}
+
+void World::broken(const std::string& what) const {
+  throw Violation{"seed " + std::to_string(options_.seed) + ": " + what};
+}
+
+void World::trace(const std::string& what) const {
+  if (options_.trace) std::fprintf(stderr, "%8llu %s\n", static_cast<unsigned long long>(clock_.now), what.c_str());
+}
+
+// ---- what is true ----
+
+// Reads the log as it grows: every kept event, by its own account. Tails keep them alive long enough.
+void World::tap() {
+  while (const Slot* slot = ring_->peek(tapped_ + 1)) {
+    tapped_ = tapped_ + 1;
+    if (tapped_.value <= last_sequence_) broken("sequence " + std::to_string(tapped_.value) + " was given twice");
+    last_sequence_ = tapped_.value;
+    if (!slot->kept) continue;
+    const Event& event = *slot->event;
+    TruthEvent truth;
+    truth.sequence = tapped_.value;
+    truth.room = event.room_name().text();
+    truth.type = event.type();
+    truth.user = event.user().text();
+    truth.key = event.client_id();
+    truth.exclude = event.exclude();
+    truth.exclude_session = event.exclude_session();
+    truth_[truth.sequence] = truth;
+    watched_.push_back(EventRef::share(slot->event));
+  }
+  if (ring_->claimed() != tapped_) broken("a claim was not published");
+}
+
+// What the writer has passed is settled, one way or the other.
+void World::check_shard_invariants() {
+  watch_outcomes();
+  Sequence durable = durability_->durable();
+  for (const EventRef& event : watched_)
+    if (event->sequence() <= durable) broken("durable passed an event that is not settled");
+}
+
+// Outcomes are written on the event itself: seen here before anyone can forget it.
+void World::watch_outcomes() {
+  std::erase_if(watched_, [this](const EventRef& event) {
+    if (event->outcome() == Outcome::pending) return false;
+    TruthEvent& truth = truth_.at(event->sequence().value);
+    bool unsaved = event->outcome() == Outcome::unsaved;
+    if (unsaved) coverage_.hit("event unsaved");
+    truth.fate = unsaved ? TruthEvent::Fate::unsaved : TruthEvent::Fate::stored;
+    return true;
+  });
+}
+
+// ---- the turns ----
+
+void World::shard_step(uint32_t i) {
+  SimTransport& transport = *transports_[i];
+  for (uint32_t id = 0; id < transport.pipes.size(); id++) {
+    Pipe& pipe = transport.pipes[id];
+    if (!pipe.open) continue;
+    if (pipe.closing && (pipe.buffer.empty() || !pipe.client)) {
+      Client* client = pipe.client;
+      transport.drop(ConnectionId(id));
+      if (client) client->on_bytes_end(i, ConnectionId(id));
+      continue;
+    }
+    if (pipe.wants_writable && pipe.buffer.size() * 2 < pipe.capacity) {
+      pipe.wants_writable = false;
+      coverage_.hit("socket became writable");
+      shard(i).on_writable(ConnectionId(id));
+    }
+  }
+  shard(i).tick();
+  tap();
+  watch_outcomes();
+  if (shard(i).idle()) {
+    coverage_.hit("shard slept");
+    shard(i).awake();
+  }
+}
+
+void World::store_step() {
+  switch (random_.below(6)) {
+    case 0: writer_->consume(clock_.now); break;
+    case 1:
+      if (!writer_->in_flight()) writer_->begin(clock_.now);
+      break;
+    case 2:
+      if (writer_->in_flight() && !database_.would_stall()) writer_->finish();
+      break;
+    case 3:
+      if (!writer_->in_flight()) writer_->step(clock_.now);
+      else writer_->consume(clock_.now);
+      break;
+    case 4:
+      for (int i = 0; i < 4; i++) history_->step();
+      break;
+    case 5:
+      if (retention_on_) retention_->step(clock_.now);
+      break;
+  }
+  watch_outcomes();
+}
+
+void World::faults() {
+  ModelFaults now;
+  switch (random_.below(12)) {
+    case 0: now.stalled = true; coverage_.hit("fault: store stalls"); break;
+    case 1: now.full = true; coverage_.hit("fault: disk full"); break;
+    case 2: now.fail_per_mille = 400; coverage_.hit("fault: commits fail"); break;
+    case 3: now.read_fail_per_mille = 300; coverage_.hit("fault: reads fail"); break;
+    default: break;
+  }
+  database_.set_faults(now);
+  for (uint32_t& sleep : asleep_) {
+    sleep = random_.chance(80) ? 30 + static_cast<uint32_t>(random_.below(200)) : 0;
+    if (sleep) coverage_.hit("fault: a shard or the writer is not scheduled");
+  }
+}
+
+void World::step() {
+  uint64_t what = random_.below(100);
+  if (what < 45) {
+    uint32_t i = static_cast<uint32_t>(random_.below(shard_count_));
+    if (asleep_[i] > 0) asleep_[i]--;
+    else shard_step(i);
+  } else if (what < 65) {
+    if (asleep_[shard_count_] > 0) asleep_[shard_count_]--;
+    else store_step();
+  } else if (what < 80) {
+    clients_[random_.below(clients_.size())]->act();
+  } else if (what < 97) {
+    clients_[random_.below(clients_.size())]->read_some();
+  } else {
+    clock_.now += random_.chance(50) ? 1 + random_.below(20000) : random_.below(60);
+  }
+}
+
+void World::run() {
+  for (uint32_t i = 0; i < options_.steps; i++) {
+    step();
+    if (i % 16 == 0) check_shard_invariants();
+    if (random_.chance(4)) faults();
+    if (random_.chance(1)) crash();
+  }
+  quiet();
+  check_shard_invariants();
+  check_end();
+}
+
+// Ends all faults and lets everything come to rest.
+void World::quiet() {
+  quieting_ = true;
+  retention_on_ = false;
+  database_.set_faults({});
+  asleep_.assign(shard_count_ + 1, 0);
+  for (auto& client : clients_) client->settle_down();
+  for (uint32_t round = 0; round < 4000; round++) {
+    for (uint32_t i = 0; i < shard_count_; i++) shard_step(i);
+    if (writer_->in_flight()) writer_->finish();
+    else writer_->step(clock_.now);
+    while (history_->step()) {
+    }
+    bool quiet = true;
+    for (auto& client : clients_) {
+      client->act();
+      for (int i = 0; i < 3; i++) client->read_some();
+      quiet = quiet && client->quiet();
+    }
+    clock_.now += 10 + round / 8;
+    bool settled = durability_->durable() >= ring_->claimed();
+    bool read = true;
+    for (uint32_t i = 0; i < shard_count_; i++) read = read && ring_->consumed_position(i) >= ring_->claimed();
+    calm_ = quiet && settled && read ? calm_ + 1 : 0;
+    if (calm_ > 20) return;
+  }
+  std::string who;
+  for (auto& client : clients_)
+    if (!client->quiet()) who += " " + client->state();
+  broken("does not come to rest; durable " + std::to_string(durability_->durable().value) + ", claimed " +
+         std::to_string(ring_->claimed().value) + "," + who);
+}
+
+// Every stored event is in history exactly once, in order, and nothing else is.
+void World::check_history() {
+  std::map<std::string, std::vector<uint64_t>> expected;
+  for (const auto& [sequence, event] : truth_) {
+    if (event.fate == TruthEvent::Fate::pending) broken("event " + std::to_string(sequence) + " was never settled");
+    if (event.fate == TruthEvent::Fate::stored) expected[event.room].push_back(sequence);
+  }
+  for (const auto& [room, sequences] : expected) {
+    RoomId id = room_id_of(boot_.room_key, "t", room);
+    std::shared_ptr<const ReadAnswer> answer;
+    history_->read({id, {0}, kSequenceMax, UINT32_MAX, UINT32_MAX, false}, [&](auto got) { answer = std::move(got); });
+    while (!answer && history_->step()) {
+    }
+    if (!answer || answer->failed) broken("history of " + room + " cannot be read");
+    std::vector<uint64_t> got;
+    for (const EventRef& event : answer->events) got.push_back(event->sequence().value);
+    std::vector<uint64_t> wanted;
+    for (uint64_t sequence : sequences)
+      if (sequence > answer->trimmed_through.value) wanted.push_back(sequence);
+    if (got != wanted)
+      broken("history of " + room + " has " + std::to_string(got.size()) + " events, " + std::to_string(wanted.size()) +
+             " were stored");
+  }
+}
+
+void World::check_end() {
+  check_history();
+  for (auto& client : clients_) client->check_end();
+}
+
+}  // namespace twinwire::sim
