@@ -497,6 +497,7 @@ void Client::poll_answer(Link& link, const Reply& reply) {
 }
 
 void Client::on_answer(const std::string& tag, const std::string& body) {
+  world_.observe();
   auto it = pending_.find(tag);
   if (it == pending_.end()) return;
   Pending pending = std::move(it->second);

@@ -29,7 +29,7 @@ void SimTransport::reply(ConnectionId id, std::string_view tag, const Reply& rep
   if (!pipe.open || !pipe.client) return;
   Form form = world_.shard(shard_).outboxes().at(id).form;
   if (form == Form::ws) {
-    std::string json = "{\"type\":\"reply\",\"id\":\"" + std::string(tag) + "\"," + reply.body.substr(1);
+    std::string json = "{\"type\":\"reply\",\"id\":" + std::string(tag) + "," + reply.body.substr(1);
     char header[10];
     std::string frame(header, write_ws_header(header, 1, json.size()));
     world_.shard(shard_).write(id, frame + json);
@@ -324,6 +324,7 @@ void World::step() {
     else store_step();
   } else if (what < 80) {
     clients_[random_.below(clients_.size())]->act();
+    observe();
   } else if (what < 97) {
     clients_[random_.below(clients_.size())]->read_some();
   } else {
@@ -359,6 +360,7 @@ void World::quiet() {
     bool quiet = true;
     for (auto& client : clients_) {
       client->act();
+      observe();
       for (int i = 0; i < 3; i++) client->read_some();
       quiet = quiet && client->quiet();
     }

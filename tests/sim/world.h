@@ -144,6 +144,11 @@ class World {
     auto it = trimmed_.find(room);
     return it == trimmed_.end() ? 0 : it->second;
   }
+  // Takes in what the log gained and what the writer settled since the last look.
+  void observe() {
+    tap();
+    watch_outcomes();
+  }
   bool alive() const { return engine_ != nullptr; }
   uint64_t run_number() const { return boot_.starts.size(); }
   bool quieting() const { return quieting_; }

@@ -1,0 +1,214 @@
+#include "tools/twinwire/serve.h"
+
+#include <fcntl.h>
+#include <openssl/rand.h>
+#include <signal.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/engine.h"
+#include "core/page.h"
+#include "core/version.h"
+#include "net/server.h"
+#include "store/store.h"
+#include "tools/twinwire/cli.h"
+
+namespace twinwire {
+namespace {
+
+class SystemClock final : public Clock {
+ public:
+  Millis now_ms() const override { return read(CLOCK_MONOTONIC); }
+  uint64_t wall_ms() const override { return read(CLOCK_REALTIME); }
+
+ private:
+  static uint64_t read(clockid_t which) {
+    timespec t{};
+    clock_gettime(which, &t);
+    return static_cast<uint64_t>(t.tv_sec) * 1000 + static_cast<uint64_t>(t.tv_nsec) / 1'000'000;
+  }
+};
+
+// OpenSSL's generator, a few numbers at a time.
+class SystemRandom final : public Random {
+ public:
+  uint64_t next() override {
+    if (used_ == kBuffered) {
+      if (RAND_bytes(reinterpret_cast<unsigned char*>(numbers_), sizeof numbers_) != 1) std::abort();
+      used_ = 0;
+    }
+    return numbers_[used_++];
+  }
+
+ private:
+  static constexpr size_t kBuffered = 32;
+  uint64_t numbers_[kBuffered];
+  size_t used_ = kBuffered;
+};
+
+// Wakes the store's writer; a shard's wake is the loops' matter (LoopWaker).
+class WriterWaker final : public Waker {
+ public:
+  explicit WriterWaker(store::Store& store) : store_(store) {}
+  void wake(uint32_t) override { store_.wake_writer(); }
+
+ private:
+  store::Store& store_;
+};
+
+void set_up_log(const Config& config) {
+  auto logger = spdlog::stderr_color_mt("twinwire");
+  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
+  logger->set_level(static_cast<spdlog::level::level_enum>(config.log.level));
+  spdlog::set_default_logger(std::move(logger));
+}
+
+uint32_t shard_count(const Config& config) {
+  if (config.server.shards > 0) return config.server.shards;
+  long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  return static_cast<uint32_t>(std::min<long>(std::max<long>(cores, 1), kShardsMax));
+}
+
+store::StoreOptions store_options(const Config& config) {
+  store::StoreOptions options;
+  options.path = config.store.path;
+  options.policy = config.server.deliver;
+  options.give_up_ms = config.store.give_up_ms;
+  options.backlog_events = config.store.backlog_events;
+  options.backlog_bytes = config.store.backlog_bytes;
+  options.settle_idle_ms = config.store.settle_idle_ms;
+  options.readers = config.store.readers;
+  options.retention_seconds = config.store.retention_seconds;
+  options.retention_events = config.store.retention_events;
+  options.idempotency_keep_seconds = config.idempotency.keep_seconds;
+  options.log = [](std::string_view sentence) { spdlog::info("{}", sentence); };
+  return options;
+}
+
+// The operators' token: the configured one, or a new one in <store.path>/admin.token, readable by its owner only.
+Result<std::string> operator_token(const Config& config) {
+  if (!config.admin.token.empty()) return config.admin.token;
+  std::string path = config.store.path + "/admin.token";
+  unsigned char bytes[24];
+  RAND_bytes(bytes, sizeof bytes);
+  std::string token;
+  for (unsigned char byte : bytes) token += fmt::format("{:02x}", byte);
+  int file = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  std::string line = token + "\n";
+  bool written = file >= 0 && fchmod(file, 0600) == 0 && write(file, line.data(), line.size()) == static_cast<ssize_t>(line.size());
+  if (file >= 0) ::close(file);
+  if (!written) return fail(Code::internal, "cannot write " + path + "; set admin.token in the configuration");
+  return token;
+}
+
+// SIGTERM, SIGINT, SIGHUP arrive on a descriptor; every thread started later inherits the blocked mask.
+int block_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  return signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
+// Waits for the next signal, at most `ms` (-1: without end). 0: none came.
+int next_signal(int signals, int ms) {
+  fd_set set;
+  FD_ZERO(&set);
+  FD_SET(signals, &set);
+  timeval wait{ms / 1000, ms % 1000 * 1000};
+  if (select(signals + 1, &set, nullptr, nullptr, ms < 0 ? nullptr : &wait) <= 0) return 0;
+  signalfd_siginfo info{};
+  return read(signals, &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : 0;
+}
+
+void wait_for_the_end(int signals, Server& server, Engine& engine, const Config& config) {
+  for (;;) {
+    int signal = next_signal(signals, -1);
+    if (signal == SIGHUP) spdlog::warn("SIGHUP: no setting can be reloaded yet; restart to apply a new configuration");
+    if (signal == SIGTERM || signal == SIGINT) break;
+  }
+  spdlog::info("draining: every stream is told, over {} s; a second signal ends at once", config.drain.seconds);
+  engine.start_draining();
+  server.drain();
+  int left_ms = static_cast<int>(config.drain.seconds) * 1000 + 2000;
+  for (; left_ms > 0 && !server.drained(); left_ms -= 20) {
+    int signal = next_signal(signals, 20);
+    if (signal == SIGTERM || signal == SIGINT) break;
+  }
+}
+
+int start_failed(const Error& error) {
+  spdlog::error("cannot start: {}", error.sentence);
+  return kExitFailure;
+}
+
+}  // namespace
+
+int run_server(const Config& config) {
+  set_up_log(config);
+  int signals = block_signals();
+  SystemClock clock;
+  SystemRandom random;
+  auto store = store::Store::open(store_options(config), clock, random);
+  if (!store) return start_failed(store.error());
+  auto token = operator_token(config);
+  if (!token) return start_failed(token.error());
+  uint32_t shards = shard_count(config);
+  auto server = Server::open({config, clock, embedded_pages(), *token, shards});
+  if (!server) return start_failed(server.error());
+
+  const StoreBoot& boot = (*store)->boot();
+  WriterWaker writer_waker(**store);
+  LoopWaker waker(**server, shards, writer_waker);
+  Ring::Options ring_options;
+  ring_options.slots = config.ring.slots;
+  ring_options.bytes = config.ring.bytes;
+  ring_options.shards = shards;
+  ring_options.first = boot.first;
+  ring_options.lease_end = boot.lease_end;
+  ring_options.wake_writer_always = config.server.deliver == DeliverPolicy::commit;
+  Ring ring(ring_options, waker);
+  Durability durability(boot.settled, boot.first);
+  Engine* engine_for_trims = nullptr;
+  store::StoreCallbacks callbacks;
+  callbacks.on_progress = [&](bool) {
+    for (uint64_t mask = durability.take_waiting(); mask; mask &= mask - 1)
+      ring.wake_if_sleeping(static_cast<uint32_t>(__builtin_ctzll(mask)));
+  };
+  callbacks.on_trimmed = [&](RoomId room, Sequence upto) { engine_for_trims->room_trimmed(room, upto); };
+  (*store)->attach(ring, durability, callbacks);
+  std::vector<SystemRandom> randoms(shards);
+  std::vector<Random*> random_of;
+  for (SystemRandom& each : randoms) random_of.push_back(&each);
+  Engine engine({config, boot, clock, ring, durability, (*store)->history()}, (*server)->transports(), random_of);
+  engine_for_trims = &engine;
+  (*store)->start();
+  (*server)->start(engine);
+
+  std::string at = (*server)->public_address().text();
+  spdlog::info("twinwire {} serves at {} ({}), deliver = {}, data in {}", version(), at, (*server)->describe(),
+               config.server.deliver == DeliverPolicy::commit ? "commit" : "publish", config.store.path);
+  if (config.auth.mode == AuthMode::none)
+    spdlog::warn("auth.mode = none: whoever connects is who they say they are. For development only.");
+  std::printf("twinwire ready: http://%s/  admin http://%s/\n", at.c_str(), (*server)->operator_address().text().c_str());
+  std::fflush(stdout);
+
+  wait_for_the_end(signals, **server, engine, config);
+  (*server)->stop();
+  (*store)->stop();
+  spdlog::info("stopped; everything accepted is stored");
+  return kExitOk;
+}
+
+}  // namespace twinwire
