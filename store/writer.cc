@@ -56,6 +56,15 @@ bool Writer::consume(Millis now) {
   return taken != 0 || outcomes || flags || moved;
 }
 
+bool Writer::mind(Millis now) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!in_flight_.active) return false;
+  }
+  consume(now);
+  return true;
+}
+
 void Writer::pass_time(Millis now) {
   if (now <= last_now_) return;
   patience_ += std::min(now - last_now_, std::max<Millis>(1, options_.give_up_ms / 4));

@@ -67,6 +67,8 @@ class Writer {
   // Commits the group in flight and settles it, or schedules the next try. True when it was committed.
   bool finish();
   bool in_flight() const { return in_flight_.active; }
+  // The minder's part: consumes while a commit is in flight, and says whether one is. Any one thread.
+  bool mind(Millis now);
 
   // Milliseconds until step() has something to do although nothing is published. The writing thread.
   Millis idle_for(Millis now);
