@@ -24,7 +24,6 @@ Sockets::Sockets(Loop& loop, SocketHandler& handler, const SocketsOptions& optio
   uint32_t rings = loop.ring_count();
   TW_CHECK(table_slots_ > options.reserve_min);
   reserve_ = rings * std::max(options.reserve_min, table_slots_ / options.reserve_divisor);
-  accepts_per_listener_ = std::min(options.accepts_armed, std::max(2u, table_slots_ * rings / 16));
   slots_.resize(size_t{table_slots_} * rings);
   free_heads_.assign(rings, kNoPlace);
   for (uint32_t number = places(); number-- > 0;) {  // the lowest numbers are taken first
@@ -38,7 +37,9 @@ Sockets::Sockets(Loop& loop, SocketHandler& handler, const SocketsOptions& optio
 void Sockets::start(std::span<const Listener* const> listeners) {
   listeners_.assign(listeners.begin(), listeners.end());
   for (uint32_t listener = 0; listener < listeners_.size(); listener++) {
-    for (uint32_t i = 0; i < accepts_per_listener_; i++) {
+    uint32_t armed = listener == 0 ? std::min(options_.accepts_armed, std::max(2u, places() / 16))
+                                   : options_.accepts_armed_others;
+    for (uint32_t i = 0; i < armed; i++) {
       Accept accept;
       accept.listener = listener;
       accepts_.push_back(accept);

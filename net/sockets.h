@@ -47,8 +47,10 @@ class SocketHandler {
 };
 
 struct SocketsOptions {
-  // Accepts armed at once per listener; fewer where the tables are small.
+  // Accepts armed at once on the first listener, fewer where the tables are small; and on each other one.
+  // Each keeps a place: that is how operators still get in when everything else is taken.
   uint32_t accepts_armed = 64;
+  uint32_t accepts_armed_others = 2;
   // After close(): how long, and for how many bytes, what the peer still sends is read and dropped, so that a
   // reset does not overtake the last answer (RFC 9112, 9.6).
   Millis linger_ms = 2000;
@@ -168,7 +170,6 @@ class Sockets {
   const SocketsOptions options_;
   uint32_t table_slots_;
   uint32_t reserve_;
-  uint32_t accepts_per_listener_;
   std::vector<const Listener*> listeners_;
 
   // The loop's thread only.
