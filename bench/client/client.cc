@@ -46,7 +46,13 @@ void Client::stop() {
   if (overlapping_) overlapping_->close(false);
 }
 
-void Client::set_endpoint(Endpoint to) { options_.to = std::move(to); }
+void Client::cork() {
+  if (stream_) stream_->socket().cork();
+}
+
+void Client::uncork() {
+  if (stream_) stream_->socket().uncork();
+}
 
 // Streams are destroyed by the loop, since the call may come from inside one.
 void Client::retire(std::unique_ptr<Stream> stream, bool abort) {

@@ -24,12 +24,13 @@ class Client : Stream::Owner {
  public:
   struct Options {
     Endpoint to;
-    std::string user;
-    std::vector<std::string> rooms;
+    std::string user = {};
+    std::vector<std::string> rooms = {};
     Transport transport = Transport::sse;
-    std::string cursor;  // empty: from now; "earliest"
+    std::string cursor = {};  // empty: from now; "earliest"
     bool auth_message = false;
-    bool post_only = false;  // commands never by the stream's WebSocket (an answer would wait behind what is not read)
+    bool post_only =
+        false;  // commands never by the stream's WebSocket (an answer would wait behind what is not read)
     uint32_t source = 0;
     int receive_buffer_bytes = 0;
     uint64_t bytes_per_second = 0;
@@ -80,7 +81,9 @@ class Client : Stream::Owner {
   void pause();
   void resume();
   void pace(uint64_t bytes_per_second);
-  void set_endpoint(Endpoint to);
+  // What is sent between the two leaves in one write.
+  void cork();
+  void uncork();
 
   // `data` is the JSON object of the command's parameters. Retried while the failure is retryable or unknown.
   void command(std::string type, std::string data, Done done);

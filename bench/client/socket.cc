@@ -191,7 +191,7 @@ void Socket::pace(uint64_t bytes_per_second) {
 void Socket::send(std::string_view bytes) {
   if (state_ != State::open) return;
   unsent_.append(bytes);
-  if (unsent_.size() == bytes.size()) flush();
+  if (unsent_.size() == bytes.size() && !corked_) flush();
 }
 
 void Socket::flush() {

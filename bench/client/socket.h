@@ -39,6 +39,12 @@ class Socket : Loop::Watcher {
   // Result by on_open or on_end, never from within the call.
   void open(const Options& options);
   void send(std::string_view bytes);
+  // Between the two, send() only gathers.
+  void cork() { corked_ = true; }
+  void uncork() {
+    corked_ = false;
+    if (state_ == State::open) flush();
+  }
   // `abort`: with a reset instead of an orderly end.
   void close(bool abort);
   bool open() const { return state_ == State::open; }
@@ -66,6 +72,7 @@ class Socket : Loop::Watcher {
   bool paused_ = false;
   bool readable_ = false;
   bool hung_up_ = false;
+  bool corked_ = false;
   uint64_t bytes_per_second_ = 0;
   Loop::WatchId watch_ = Loop::WatchId::none;
   Loop::TimerId pacer_ = Loop::TimerId::none;

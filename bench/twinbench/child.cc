@@ -17,6 +17,7 @@
 #include <sstream>
 
 #include "bench/client/loop.h"
+#include "bench/twinbench/turn.h"
 
 namespace twinwire::bench {
 namespace {
@@ -27,7 +28,8 @@ constexpr uint32_t kReadyLimitMs = 30'000;
 constexpr uint32_t kStopLimitMs = 20'000;
 constexpr uint32_t kMountLimitMs = 3'000;
 
-[[noreturn]] void become(const std::vector<std::string>& words, int out, int log) {
+[[noreturn]] void become(const std::vector<std::string>& words, int out, int log, int core) {
+  if (core >= 0) pin_this_thread(core);
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // never outlives the harness
   dup2(out, STDOUT_FILENO);
   if (log >= 0) dup2(log, STDERR_FILENO);
@@ -60,7 +62,7 @@ Child::~Child() {
   if (out_ >= 0) close(out_);
 }
 
-Result<void> Child::start(const std::vector<std::string>& words, const std::string& log) {
+Result<void> Child::start(const std::vector<std::string>& words, const std::string& log, int core) {
   if (access(words[0].c_str(), X_OK) != 0) {
     return fail(Code::not_found, fmt::format("There is no program {}.", words[0]));
   }
@@ -70,7 +72,7 @@ Result<void> Child::start(const std::vector<std::string>& words, const std::stri
   if (out_ >= 0) close(out_);
   buffer_.clear();
   pid_ = fork();
-  if (pid_ == 0) become(words, ends[1], log_file);
+  if (pid_ == 0) become(words, ends[1], log_file, core);
   close(ends[1]);
   if (log_file >= 0) close(log_file);
   out_ = ends[0];
@@ -121,12 +123,13 @@ int Child::end(int signal, uint32_t limit_ms) {
   return -1;
 }
 
+Server::Server(Options options) : options_(std::move(options)) { endpoint_.port = free_port(); }
+
 Result<void> Server::start() {
-  if (endpoint_.port == 0) endpoint_.port = free_port();
   std::vector<std::string> words{options_.program, "serve", "--server.listen=" + endpoint_.authority(),
                                  "--admin.listen=127.0.0.1:0", "--store.path=" + options_.data};
   words.insert(words.end(), options_.settings.begin(), options_.settings.end());
-  if (Result<void> started = child_.start(words, options_.log); !started) return started;
+  if (Result<void> started = child_.start(words, options_.log, options_.core); !started) return started;
   const Result<std::string> ready = child_.line(kReadyLimitMs);
   if (!ready || !ready->starts_with("twinwire ready")) {
     return fail(Code::internal, fmt::format("The server did not start ({}); its words are in {}.",

@@ -21,7 +21,8 @@ class Child {
   Child& operator=(const Child&) = delete;
 
   // Starts words[0] with the other words. Its stderr goes to the end of `log`; its stdout can be read here.
-  Result<void> start(const std::vector<std::string>& words, const std::string& log);
+  // `core`: pins it; -1: may run anywhere.
+  Result<void> start(const std::vector<std::string>& words, const std::string& log, int core = -1);
   // The next line of its stdout, or an error after `limit_ms` or when it ended.
   Result<std::string> line(uint32_t limit_ms);
   // Sends the signal and waits for the end, at most `limit_ms`; the wait status, or -1 if it is still there.
@@ -44,8 +45,9 @@ class Server {
     std::string data;
     std::string log;
     std::vector<std::string> settings;  // "--server.shards=2"
+    int core = -1;                      // all of it on this one
   };
-  explicit Server(Options options) : options_(std::move(options)) {}
+  explicit Server(Options options);
 
   // Waits for the ready line.
   Result<void> start();

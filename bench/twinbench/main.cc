@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "bench/twinbench/crash.h"
+#include "bench/twinbench/fanout.h"
 #include "bench/twinbench/replay.h"
 #include "core/version.h"
 
@@ -82,6 +83,37 @@ void add_crash(CLI::App& app, Common& common, int& status) {
   });
 }
 
+void add_fanout(CLI::App& app, Common& common, int& status) {
+  static bench::FanoutOptions options;
+  CLI::App* command =
+      app.add_subcommand("fanout", "One room, N readers: CPU per delivery, beside a bare send() loop");
+  command->add_option("--program", options.program, "The twinwire to start")->required();
+  command->add_option("--floor", options.floor, "The floor_send to start")->required();
+  command->add_option("--readers", options.readers, "Readers, one or more numbers")->capture_default_str();
+  command->add_option("--window", options.windows, "Messages published and not yet received by all")
+      ->capture_default_str();
+  command->add_option("--transport", options.transport)
+      ->capture_default_str()
+      ->check(CLI::IsMember({"sse", "ws", "both"}));
+  command->add_option("--repetitions", options.repetitions)->capture_default_str();
+  command->add_option("--slice-ms", options.slice_ms, "Milliseconds of one turn, at least")
+      ->capture_default_str();
+  command->add_option("--bytes", options.message_bytes, "Bytes of a message's content")
+      ->capture_default_str();
+  command->add_option("--shards", options.shards)->capture_default_str();
+  command->add_flag("!--no-pin", options.pin, "Pin nothing (server on core 0, readers on core 1 otherwise)");
+  command->add_flag("!--ephemeral", options.kept, "Ephemeral events instead of stored messages");
+  command->add_option("--scratch", options.scratch, "Where the data directory goes")->capture_default_str();
+  command->add_option("--set", options.settings, "A further setting of the server");
+  command->add_flag("--json", common.json, "One JSON object instead of a table");
+  command->add_flag("--quiet", common.quiet, "No progress line");
+  command->callback([&common, &status] {
+    options.json = common.json;
+    options.quiet = common.quiet;
+    status = bench::fanout(options);
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -92,6 +124,7 @@ int main(int argc, char** argv) {
   int status = 0;
   add_replay(app, common, status);
   add_crash(app, common, status);
+  add_fanout(app, common, status);
   CLI11_PARSE(app, argc, argv);
   return status;
 }

@@ -54,12 +54,18 @@ uint64_t kilobytes_after(const std::string& text, const std::string& name) {
 
 }  // namespace
 
-std::optional<ProcessUse> use_of(pid_t pid) {
+std::optional<uint64_t> cpu_nanos_of(pid_t pid) {
   const std::optional<uint64_t> ticks = ticks_of(pid);
   if (!ticks) return std::nullopt;
+  const uint64_t exact = runtime_of(pid);
+  return exact != 0 ? exact : *ticks * 10'000'000;
+}
+
+std::optional<ProcessUse> use_of(pid_t pid) {
+  const std::optional<uint64_t> cpu = cpu_nanos_of(pid);
+  if (!cpu) return std::nullopt;
   ProcessUse out;
-  out.cpu_nanos = runtime_of(pid);
-  if (out.cpu_nanos == 0) out.cpu_nanos = *ticks * 10'000'000;
+  out.cpu_nanos = *cpu;
   const std::string memory = read_file(fmt::format("/proc/{}/smaps_rollup", pid));
   out.resident_bytes = kilobytes_after(memory, "\nRss:") * 1024;
   out.private_bytes =

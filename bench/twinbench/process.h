@@ -15,6 +15,7 @@ struct ProcessUse {
   uint64_t private_bytes = 0;  // Private_Clean + Private_Dirty + Private_Hugetlb of smaps_rollup
 };
 // Nothing where there is no such process or it may not be read.
+std::optional<uint64_t> cpu_nanos_of(pid_t pid);
 std::optional<ProcessUse> use_of(pid_t pid);
 
 }  // namespace twinwire::bench
