@@ -36,6 +36,7 @@ constexpr uint32_t kRooms = 4;
 constexpr uint32_t kPublishers = 8;
 constexpr uint32_t kReaders = 12;
 constexpr uint32_t kOutstanding = 8;  // commands of one publisher at once
+constexpr size_t kFaultsShown = 20;
 constexpr Nanos kSettleLimit = 30 * kSecond;
 constexpr Nanos kAfterglow = 100 * kMillisecond;
 
@@ -437,7 +438,9 @@ void print_table(const std::string& title, const Tally& tally, const std::string
             tally.faults.empty() ? paint.green : paint.red);
   fmt::print("{}", facts.text(paint));
   if (!losses.empty()) fmt::print("  lossy disk: {}\n", losses);
-  for (const std::string& fault : tally.faults) fmt::print("  {}{}{}\n", paint.red, fault, paint.off);
+  for (size_t i = 0; i < std::min(tally.faults.size(), kFaultsShown); ++i) {
+    fmt::print("  {}{}{}\n", paint.red, tally.faults[i], paint.off);
+  }
 }
 
 void print_json(const std::string& deliver, const Tally& tally, const std::string& losses) {

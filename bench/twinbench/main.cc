@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 
 #include "bench/twinbench/crash.h"
 #include "bench/twinbench/fanout.h"
@@ -117,6 +118,7 @@ void add_fanout(CLI::App& app, Common& common, int& status) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a reader of our output that leaves must not leave a mount behind
   CLI::App app{"twinbench: load, measure and check a Twinwire server"};
   app.set_version_flag("--version", std::string(twinwire::version()));
   app.require_subcommand(1);
