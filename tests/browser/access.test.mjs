@@ -60,7 +60,7 @@ function weakTexts([ordinaryMin, largeMin]) {
 
 for (const colorScheme of ['light', 'dark']) {
   test(`text stands out enough: ${colorScheme}`, async () => {
-    const page = await openRoom(browser, server, `contrast-${colorScheme}`, { colorScheme });
+    const page = await openRoom(browser, server, `contrast-${colorScheme}`, { colorScheme, reducedMotion: 'reduce' });
     await page.locator('#eventlog .filters input[name="state"]').check();
     for (const place of ['left', 'right', 'left']) await say(page, place, `words of the ${place}`);
     await balanced(page, 3);

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,6 +19,7 @@ const CHROMIUM_FLAGS = [
   '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
 ];
 
+const newClientId = () => randomBytes(12).toString('hex');
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // TWINWIRE_BIN names the program, or the folder it lies in; else what `tools/dev build` made.
@@ -90,7 +92,7 @@ export class Server {
   }
 
   async say(room, content, user = 'harness') {
-    const answer = await this.command('messages.send', { room, content, clientId: `${room}-${content}` }, user);
+    const answer = await this.command('messages.send', { room, content, clientId: newClientId() }, user);
     assert.equal(answer.success, true, JSON.stringify(answer));
     return answer;
   }

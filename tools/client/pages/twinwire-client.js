@@ -345,7 +345,7 @@ export class Client {
     clearInterval(this.#watchdog);
     const bye = this.#bye;
     this.#failPending(why.code === CLOSED_TOO_LARGE ? 'too_large' : bye?.code);
-    if (bye?.reason === 'replaced') return this.#setState('replaced', { reason: 'another stream took over' });
+    if ([bye?.code, bye?.reason].includes('replaced')) return this.#setState('replaced', { reason: 'another stream took over' });
     if (bye && bye.reconnect === false) return this.#setState('refused', { reason: bye.reason || bye.code });
     if (stream.ready || bye) return this.#comeBack(bye?.afterMs, bye?.reason || why.reason);
     if (why.status) return this.#onRefused(why);
