@@ -40,14 +40,20 @@ uint64_t Ring::bytes_in_flight() const {
 bool Ring::refresh_limits(uint64_t wanted_end, uint64_t wanted_bytes, uint64_t slack, uint64_t byte_slack) {
   uint64_t passed = consumed_min().value;
   uint64_t limit = std::min(passed + slot_count(), lease_end().value);
-  limit_.store(limit, std::memory_order_relaxed);
   uint64_t least_bytes = UINT64_MAX;
   for (const Consumer& c : consumers_) least_bytes = std::min(least_bytes, c.bytes.load(std::memory_order_relaxed));
-  byte_limit_.store(least_bytes + byte_budget_, std::memory_order_relaxed);
-  if (wanted_end - passed > slot_count() / 2) {
-    for (uint32_t c = 0; c <= shards_; c++) wake_if_sleeping(c);  // half a lap: nobody may sleep on it
+  uint64_t byte_limit = least_bytes + byte_budget_;
+  byte_limit_.store(byte_limit, std::memory_order_relaxed);
+  look_at_bytes_.store(wanted_bytes + byte_budget_ / 16, std::memory_order_relaxed);
+  look_at_.store(wanted_end + slot_count() / 16, std::memory_order_relaxed);
+  // Release, partner: try_claim(). Who claims by this limit writes slots that the consumers were seen to have left.
+  limit_.store(limit, std::memory_order_release);
+  bool fits = wanted_end + slack <= limit && wanted_bytes + byte_slack <= byte_limit;
+  // From half a lap, or half the bytes, on nobody may sleep on it.
+  if (!fits || wanted_end > passed + slot_count() / 2 || wanted_bytes > least_bytes + byte_budget_ / 2) {
+    for (uint32_t c = 0; c <= shards_; c++) wake_if_sleeping(c);
   }
-  return wanted_end + slack <= limit && wanted_bytes + byte_slack <= least_bytes + byte_budget_;
+  return fits;
 }
 
 std::optional<Claim> Ring::try_claim(uint32_t count, uint64_t bytes, Priority priority) {
@@ -61,8 +67,9 @@ std::optional<Claim> Ring::try_claim(uint32_t count, uint64_t bytes, Priority pr
   if (priority == Priority::control) bytes = 0;  // never refused for bytes
   uint64_t end = next_.load(std::memory_order_relaxed) + count;
   uint64_t total = claimed_bytes_.load(std::memory_order_relaxed) + bytes;
-  if (end + slack > limit_.load(std::memory_order_relaxed) ||
-      total + byte_slack > byte_limit_.load(std::memory_order_relaxed)) {
+  if (end + slack > limit_.load(std::memory_order_acquire) ||  // partner: refresh_limits()
+      total + byte_slack > byte_limit_.load(std::memory_order_relaxed) ||
+      end > look_at_.load(std::memory_order_relaxed) || total > look_at_bytes_.load(std::memory_order_relaxed)) {
     if (!refresh_limits(end, total, slack, byte_slack)) return std::nullopt;
   }
   claimed_bytes_.fetch_add(bytes, std::memory_order_relaxed);

@@ -118,6 +118,9 @@ class Ring {
   alignas(64) std::atomic<uint64_t> claimed_bytes_{0};
   alignas(64) std::atomic<uint64_t> limit_{0};        // cached: first sequence that may not be claimed normally
   std::atomic<uint64_t> byte_limit_{0};
+  // Claims past these look at the consumers anew, although the limits are further off: half a lap must be noticed.
+  std::atomic<uint64_t> look_at_{0};
+  std::atomic<uint64_t> look_at_bytes_{0};
   alignas(64) std::atomic<uint64_t> lease_end_;
 };
 
