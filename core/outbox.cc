@@ -55,8 +55,10 @@ void Outboxes::open(ConnectionId id, uint32_t generation) {
   while (size_ <= index_of(id)) streams_.emplace_back(), size_++;
   Stream& stream = at(id);
   TW_CHECK(!stream.open);
+  bool dirty = stream.dirty;  // its predecessor may still stand in the list of this tick: once is enough
   stream = Stream{};
   stream.open = true;
+  stream.dirty = dirty;
   stream.generation = generation;
 }
 
