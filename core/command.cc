@@ -139,15 +139,33 @@ uint64_t Args::number(Field field, uint64_t otherwise) const {
   return value;
 }
 
+namespace {
+// With the size in front, no text can imitate another's end.
+void append_sized(std::string& all, std::string_view text) {
+  uint32_t size = static_cast<uint32_t>(text.size());
+  all.append(reinterpret_cast<const char*>(&size), sizeof size);
+  all += text;
+}
+
+// ASCII's controls, and U+0080 to U+009F, which UTF-8 writes as C2 80 to C2 9F (one of them is a line break).
+bool has_control(std::string_view text) {
+  for (size_t i = 0; i < text.size(); i++) {
+    auto c = static_cast<unsigned char>(text[i]);
+    if (c < 0x20 || c == 0x7f) return true;
+    if (c == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0) return true;
+  }
+  return false;
+}
+}  // namespace
+
 uint64_t Args::content_hash() const {
   std::string all;
   for (const Value& value : values_) {  // decode_args sets them in the row's order
     if (value.field == Field::ack || value.field == Field::session || value.field == Field::client_id) continue;
     all += static_cast<char>(value.field);
-    all += value.text;
-    all += '\0';
+    append_sized(all, value.text);
   }
-  for (const std::string& item : list_) all += item, all += '\0';
+  for (const std::string& item : list_) append_sized(all, item);
   return XXH3_64bits(all.data(), all.size());
 }
 
@@ -156,10 +174,8 @@ Result<void> check_name(std::string_view what, std::string_view name, uint32_t m
   if (name.empty()) return fail(Code::invalid_argument, subject + "must not be empty");
   if (name.size() > max)
     return fail(Code::invalid_argument, subject + "must be at most " + std::to_string(max) + " bytes");
-  for (char c : name)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-      return fail(Code::invalid_argument, subject + "must not contain control characters");
   if (!valid_utf8(name)) return fail(Code::invalid_argument, subject + "must be valid UTF-8");
+  if (has_control(name)) return fail(Code::invalid_argument, subject + "must not contain control characters");
   return {};
 }
 
