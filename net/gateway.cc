@@ -35,6 +35,7 @@ Gateway::~Gateway() {
 void Gateway::bind(Engine& engine, Shard& shard) {
   engine_ = &engine;
   shard_ = &shard;
+  jitter_ = shard.random().next() | 1;
 }
 
 // Tenths of a second since the start; never 0, which means "none" in deadlines.

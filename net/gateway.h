@@ -188,7 +188,7 @@ class Gateway final : public SocketHandler, public Transport {
   uint32_t earliest_ds_ = UINT32_MAX;       // no deadline is before it
   uint32_t scan_earliest_ds_ = UINT32_MAX;  // of the part scanned so far
   Millis scanned_ms_ = 0;
-  uint64_t jitter_ = 0x2545f4914f6cdd1du;
+  uint64_t jitter_ = 1;
   bool draining_ = false;
   Millis drain_began_ = 0;
   uint32_t drain_at_ = 0;
