@@ -117,6 +117,7 @@ void Client::take_over(Transport transport) {
   }
   ++counts_.taken_over;
   overlapping_ = std::move(stream_);
+  overlapping_->make_last();
   overlapping_last_ = stream_last_;
   open_stream();
   loop_.cancel(overlap_limit_);
@@ -180,7 +181,10 @@ void Client::handle_reset(const Event& event) {
 
 void Client::handle_logged(Stream& stream, const Event& event) {
   std::string& last = &stream == stream_.get() ? stream_last_ : overlapping_last_;
-  if (event.event_id <= last) ++counts_.went_back;
+  if (event.event_id <= last) {
+    ++counts_.went_back;
+    last_fault_ = fmt::format("{} behind {} on one {} stream", event.event_id, last, word_of(stream.transport()));
+  }
   last = event.event_id;
   if (options_.cursor.substr(0, 12) == event.event_id.substr(0, 12) && event.event_id <= options_.cursor) {
     ++counts_.overlapped;

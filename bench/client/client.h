@@ -94,6 +94,7 @@ class Client : Stream::Owner {
   Transport transport() const { return options_.transport; }
   const Counts& counts() const { return counts_; }
   const std::string& last_end() const { return last_end_; }
+  const std::string& last_fault() const { return last_fault_; }
 
  private:
   struct Command {
@@ -141,6 +142,7 @@ class Client : Stream::Owner {
   Loop::TimerId overlap_limit_ = Loop::TimerId::none;
   std::mt19937_64 random_;
   std::string last_end_;
+  std::string last_fault_;
   Counts counts_;
 };
 

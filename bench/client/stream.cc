@@ -185,6 +185,10 @@ void Stream::poll_answer() {
     owner_.on_cursor(*this, cursor);
   }
   if (state_ == State::closed) return;
+  if (last_) {
+    finish({.why = "replaced"});
+    return;
+  }
   if (!keep_alive_) {
     finish({.why = "the server ends connections after an answer"});
     return;

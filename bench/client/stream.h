@@ -55,6 +55,8 @@ class Stream : Socket::Owner, ResponseParser::Sink, SseParser::Sink, WsParser::S
 
   void open();
   void close(bool abort);
+  // Polls: the answer under way is the last one. (Asking again would take the session back from its new stream.)
+  void make_last() { last_ = true; }
   // `connected` has come.
   bool live() const { return live_; }
   Transport transport() const { return options_.transport; }
@@ -94,6 +96,7 @@ class Stream : Socket::Owner, ResponseParser::Sink, SseParser::Sink, WsParser::S
   JsonReader json_;
   State state_ = State::closed;
   bool live_ = false;
+  bool last_ = false;
   int status_ = 0;
   bool keep_alive_ = true;
   std::string body_;  // of an answer that is not a stream

@@ -190,10 +190,10 @@ Faults Participant::check() const {
 
 std::string Participant::description() const {
   const Faults faults = check();
-  return fmt::format("\"{}\" ({}, {} now {}): {} lost, {} repeated, {} reordered; cursor {}; last end: {}",
+  return fmt::format("\"{}\" ({}, {} now {}): {} lost, {} repeated, {} reordered; cursor {}; last end: {} {}",
                      client_.user(), word_of(setting_.habit), client::word_of(client_.transport()),
                      client_.live() ? "live" : "away", faults.lost, faults.repeated, faults.reordered,
-                     client_.cursor(), client_.last_end());
+                     client_.cursor(), client_.last_end(), client_.last_fault());
 }
 
 }  // namespace twinwire::bench

@@ -331,10 +331,10 @@ int Replay::run() {
 Faults Replay::judge(std::vector<std::string>& guilty) const {
   Faults out;
   for (const auto& person : people_) {
-    const Faults faults = person->check();
-    out += faults;
+    Faults faults = person->check();
     // An id at or below an earlier one of the same stream came twice or out of its turn.
-    out.repeated += person->client().counts().went_back;
+    faults.repeated += person->client().counts().went_back;
+    out += faults;
     if (!faults.none() && guilty.size() < 10) guilty.push_back(person->description());
   }
   return out;
