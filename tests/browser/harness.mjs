@@ -13,7 +13,8 @@ import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-const READY_MS_MAX = 30_000;
+const READY_MS_MAX = 60_000;
+const ACTION_MS_MAX = 90_000; // two cores may serve four browsers
 const CHROMIUM_FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
@@ -106,6 +107,7 @@ export async function launchBrowser() {
 export async function openPage(browser, { expected = [], ...options } = {}) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
+  page.setDefaultTimeout(ACTION_MS_MAX);
   page.faults = [];
   page.on('pageerror', (error) => page.faults.push(error.stack));
   page.on('console', (message) => {
@@ -148,7 +150,7 @@ export async function openRoom(browser, server, room, options = {}) {
 export const side = (page, place) => page.locator(`#side-${place}`);
 
 export async function isLive(page, place) {
-  await page.waitForSelector(`#side-${place}[data-state="live"]`, { state: 'attached', timeout: 30_000 });
+  await page.waitForSelector(`#side-${place}[data-state="live"]`, { state: 'attached' });
 }
 
 export async function say(page, place, text) {
@@ -167,7 +169,7 @@ export async function figures(page) {
 }
 
 // Waits until the page's own books say that `sent` messages are on both sides, and that nothing is wrong.
-export async function balanced(page, sent, timeoutMs = 60_000) {
+export async function balanced(page, sent, timeoutMs = 180_000) {
   const end = Date.now() + timeoutMs;
   let now = {};
   while (Date.now() < end) {
@@ -178,7 +180,7 @@ export async function balanced(page, sent, timeoutMs = 60_000) {
   assert.deepEqual(now, { sent, left: sent, right: sent, missing: 0, repeated: 0, disordered: 0 });
 }
 
-export async function until(condition, what, timeoutMs = 20_000) {
+export async function until(condition, what, timeoutMs = 45_000) {
   const end = Date.now() + timeoutMs;
   while (!(await condition())) {
     assert.ok(Date.now() < end, `waited in vain: ${what}`);

@@ -150,13 +150,23 @@ test('a burst of 500 arrives complete on both halves, from either transport', as
   await page.finish();
 });
 
-test('a burst over WebSocket meets the rate limit, waits and comes through', async () => {
-  const page = await openRoom(browser, server, 'limit');
-  await side(page, 'right').locator('.burst').click();
-  const progress = side(page, 'right').locator('.progress-text');
-  await until(async () => /, \d+ sent again$/.test(await progress.textContent()), 'the limit of 50/s after 100 was met');
-  assert.match(await side(page, 'right').locator('.notice').textContent(), /slow down/);
-  await balanced(page, BURST);
+test('a burst that meets the rate limit waits, sends again, and can be stopped', async (t) => {
+  const strict = await Server.start({ flags: ['--limits.commands_per_second=20', '--limits.commands_burst=20'] });
+  t.after(() => strict.stop());
+  const page = await openRoom(browser, strict, 'limit', { expected: NETWORK_ERRORS });
+  for (const place of ['left', 'right']) {
+    await side(page, place).locator('.burst').click();
+    const progress = side(page, place).locator('.progress-text');
+    await until(async () => /, \d+ sent again$/.test(await progress.textContent()), 'the limit was met');
+    assert.match(await side(page, place).locator('.notice').textContent(), /slow down/);
+    await side(page, place).locator('.stop').click();
+    await page.waitForSelector(`#side-${place} .progress`, { state: 'hidden' });
+  }
+  const { sent } = await figures(page);
+  assert.ok(sent >= 40 && sent < 2 * BURST, `${sent} were sent`);
+  await balanced(page, sent);
+  const numbers = (await shown(page, 'left')).map((text) => Number(/^burst (\d+) of/.exec(text)[1]));
+  assert.ok(numbers.every((number, index) => number === 1 || number === numbers[index - 1] + 1), 'in the order of their numbers');
   await page.finish();
 });
 

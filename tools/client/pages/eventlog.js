@@ -1,7 +1,8 @@
 // The page's event log: the last few hundred things that happened on either side, as rows of a table.
-// Rows are gathered and put into the page once per frame, so that a burst does not stall it.
+// Rows are gathered and put into the page a few times a second, so that a burst does not stall it.
 
 const ROWS_MAX = 400;
+const GATHER_MS = 120;
 
 export class EventLog {
   constructor(section, sideName) {
@@ -10,7 +11,7 @@ export class EventLog {
     this.scroller = section.querySelector('.rows');
     this.sideName = sideName; // side → the name to show
     this.waiting = [];
-    this.frame = 0;
+    this.timer = 0;
     for (const box of section.querySelectorAll('.filters input')) {
       box.addEventListener('change', () => this.#filter());
     }
@@ -32,11 +33,11 @@ export class EventLog {
   add({ side, transport = '', kind, type, eventId = '', text = '', tone = 'plain' }) {
     this.waiting.push({ at: new Date(), side, transport, kind, type, eventId, text, tone });
     if (this.waiting.length > ROWS_MAX) this.waiting.shift();
-    this.frame ||= requestAnimationFrame(() => this.#flush());
+    this.timer ||= setTimeout(() => this.#flush(), GATHER_MS);
   }
 
   #flush() {
-    this.frame = 0;
+    this.timer = 0;
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
     const following = scrollHeight - scrollTop - clientHeight < 40;
     this.body.append(...this.waiting.map((entry) => this.#row(entry)));

@@ -19,6 +19,7 @@ const FRIENDS = [
 const SENT_KEPT = 5000; // departure times remembered
 const PROOF_MESSAGES = 120;
 const PROOF_PACE_MS = 20; // between two messages, so that one can watch and the changes of wire fall in between
+const REFRESH_MS = 50; // the ledger is put into words so often at most
 const COMING_SHOWN_AFTER_MS = 400; // what is under way for less than this is not worth a headline
 
 const $ = (id) => document.getElementById(id);
@@ -142,20 +143,20 @@ for (const label of document.querySelectorAll('[data-name]')) label.textContent 
 
 // ---- The ledger in words ----
 
-let refreshFrame = 0;
+let refreshTimer = 0;
 let comingSince = 0;
 let proofNote = '';
 let proving = false;
 
 function refresh() {
-  refreshFrame ||= setTimeout(showLedger, 30);
+  refreshTimer ||= setTimeout(showLedger, REFRESH_MS);
 }
 
 const figure = (name) => document.querySelector(`[data-figure="${name}"]`);
 const put = (node, text) => node.textContent !== text && (node.textContent = text);
 
 function showLedger() {
-  refreshFrame = 0;
+  refreshTimer = 0;
   const { taken, sides: counts } = ledger.totals();
   const sum = (key) => counts.left[key] + counts.right[key];
   const number = (value) => value.toLocaleString('en');

@@ -7,13 +7,13 @@ import { Client } from './twinwire-client.js';
 import { shortId } from './eventlog.js';
 
 const ROWS_MAX = 250; // messages kept in the page; the ledger counts on regardless
-const BURST_LANES = 10; // commands of a burst under way at once
 const DROP_MS = 5000;
 const TYPING_RESEND_MS = 3500; // the engine forgets a typist after 6 s
 const TYPING_SHOWN_MS_MAX = 8000;
 const CROWD = 200; // above this the engine counts and does not name
 const PRESENCE_LIST_AFTER_MS = 1500;
 const LATENCIES_KEPT = 48;
+const SPARK_MS = 100; // the picture of latencies is drawn so often at most
 const NAMES_SHOWN = 5;
 
 const OVER = { sse: 'SSE + POST', ws: 'WebSocket', poll: 'polling' };
@@ -34,8 +34,7 @@ export class Side {
     this.liveSince = Infinity;
     this.begun = false;
     this.unseen = 0;
-    this.following = true;
-    this.scrolledTo = 0;
+    this.atEnd = true;
     this.#build(template);
     this.client.on('state', (change) => this.#onState(change));
     this.client.on('event', (happening) => this.#onEvent(happening));
@@ -99,7 +98,6 @@ export class Side {
     words.addEventListener('blur', () => this.#stopTyping());
     messages.addEventListener('scroll', () => this.#onScroll(), { passive: true });
     follow.addEventListener('click', () => this.#scrollToEnd());
-    new ResizeObserver(() => this.following && this.#scrollToEnd()).observe(messages);
   }
 
   // Screen readers hear new messages of the half one is in, not of both.
@@ -416,7 +414,8 @@ export class Side {
     }
   }
 
-  // Sends `count` messages, several at a time, slowing down where the server asks for it.
+  // Sends `count` messages as fast as they are stored, slowing down where the server asks for it. One at a time, so
+  // that they stand in the log in the order of their numbers, also those that were refused and sent again.
   async burst(count, { label = 'burst', paceMs = 0 } = {}) {
     if (this.abort) return;
     this.abort = new AbortController();
@@ -425,7 +424,6 @@ export class Side {
     this.ui.progress.hidden = false;
     const began = performance.now();
     const refusedBefore = this.refusals ?? 0;
-    let next = 0;
     let done = 0;
     const show = () => {
       const refused = (this.refusals ?? 0) - refusedBefore;
@@ -435,16 +433,12 @@ export class Side {
       this.ui.progressText.textContent = `${done} of ${count} stored${again}`;
     };
     show();
-    const lane = async () => {
-      while (next < count && !signal.aborted) {
-        const mine = (next += 1);
-        const turn = began + mine * paceMs - performance.now();
-        if (turn > 0) await new Promise((resolve) => setTimeout(resolve, turn));
-        if (await this.#send(`${label} ${mine} of ${count}`, this.hub.newClientId(), signal)) done += 1;
-        show();
-      }
-    };
-    await Promise.all(Array.from({ length: BURST_LANES }, lane));
+    for (let number = 1; number <= count && !signal.aborted; number += 1) {
+      const early = began + number * paceMs - performance.now();
+      if (early > 0) await new Promise((resolve) => setTimeout(resolve, early));
+      if (await this.#send(`${label} ${number} of ${count}`, this.hub.newClientId(), signal)) done += 1;
+      show();
+    }
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
     this.#log({ kind: 'wire', type: 'burst', text: `${done} messages stored in ${seconds} s`, tone: 'good' });
     this.abort = null;
@@ -463,8 +457,7 @@ export class Side {
     const models = this.arrivals.splice(0).slice(-ROWS_MAX);
     for (const model of models) this.#place(model);
     while (list.children.length > ROWS_MAX) list.firstElementChild.remove();
-    if (this.following) this.#scrollToEnd();
-    else this.#showUnseen(models.length);
+    if (!this.atEnd) this.#showUnseen(models.length);
     messages.setAttribute('aria-busy', 'false');
   }
 
@@ -507,14 +500,11 @@ export class Side {
     return row;
   }
 
-  // Only a reader's own scrolling upwards ends the following of new messages; a panel that changes its size does not.
+  // The list is laid out from its end (page.css), so it follows new messages by itself while one is at the end:
+  // scrollTop is 0 there and negative above.
   #onScroll() {
-    const { scrollHeight, scrollTop, clientHeight } = this.ui.messages;
-    const atEnd = scrollHeight - scrollTop - clientHeight < 60;
-    if (atEnd) this.following = true;
-    else if (scrollTop < this.scrolledTo) this.following = false;
-    this.scrolledTo = scrollTop;
-    if (atEnd) this.#showUnseen(-this.unseen);
+    this.atEnd = this.ui.messages.scrollTop > -60;
+    if (this.atEnd) this.#showUnseen(-this.unseen);
   }
 
   #showUnseen(more) {
@@ -524,8 +514,7 @@ export class Side {
   }
 
   #scrollToEnd() {
-    this.following = true;
-    this.ui.messages.scrollTop = this.ui.messages.scrollHeight;
+    this.ui.messages.scrollTop = 0;
     this.#showUnseen(-this.unseen);
   }
 
@@ -534,11 +523,11 @@ export class Side {
   #addLatency(ms) {
     this.latencies.push(ms);
     if (this.latencies.length > LATENCIES_KEPT) this.latencies.shift();
-    this.sparkFrame ||= requestAnimationFrame(() => this.#showLatency());
+    this.sparkTimer ||= setTimeout(() => this.#showLatency(), SPARK_MS);
   }
 
   #showLatency() {
-    this.sparkFrame = 0;
+    this.sparkTimer = 0;
     const sorted = [...this.latencies].sort((a, b) => a - b);
     this.ui.median.textContent = formatMs(sorted[sorted.length >> 1]);
     const top = Math.max(sorted.at(-1), 4);
