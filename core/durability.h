@@ -53,6 +53,8 @@ class Durability {
   // sleep; after moving anything above the writer takes the mask and calls Ring::wake_if_sleeping for each bit.
   void wait_for_progress(ShardIndex shard) { waiting_.fetch_or(mask_of(shard), std::memory_order_seq_cst); }
   uint64_t take_waiting() {
+    // Dekker with idle(): either we see the bit, or the shard's second look sees how far the writer is.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
     if (waiting_.load(std::memory_order_seq_cst) == 0) return 0;  // partner: wait_for_progress()
     return waiting_.exchange(0, std::memory_order_seq_cst);
   }

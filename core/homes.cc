@@ -9,7 +9,9 @@
 namespace twinwire {
 
 Homes::Homes(Shard& shard) : shard_(shard), user_index_(HashUser{&users_}) {}
-Homes::~Homes() = default;
+Homes::~Homes() {
+  user_index_.for_each([this](uint32_t i) { users_.drop(i); });
+}
 
 // ---- rooms ----
 
