@@ -7,6 +7,7 @@
 
 #include "bench/twinbench/crash.h"
 #include "bench/twinbench/fanout.h"
+#include "bench/twinbench/idle.h"
 #include "bench/twinbench/replay.h"
 #include "core/version.h"
 
@@ -115,6 +116,24 @@ void add_fanout(CLI::App& app, Common& common, int& status) {
   });
 }
 
+void add_idle(CLI::App& app, Common& common, int& status) {
+  static bench::IdleOptions options;
+  CLI::App* command =
+      app.add_subcommand("idle", "Hold N idle connections: memory of each, in user space and slab");
+  command->add_option("--program", options.program, "The twinwire to start")->required();
+  command->add_option("--floor", options.floor, "The floor_send to start, for bare pairs beside");
+  command->add_option("--connections", options.connections)->capture_default_str();
+  command->add_option("--bare-pairs", options.bare_pairs)->capture_default_str();
+  command->add_option("--shards", options.shards)->capture_default_str();
+  command->add_option("--scratch", options.scratch, "Where the data directory goes")->capture_default_str();
+  command->add_option("--set", options.settings, "A further setting of the server");
+  command->add_flag("--json", common.json, "One JSON object instead of tables");
+  command->callback([&common, &status] {
+    options.json = common.json;
+    status = bench::idle(options);
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -127,6 +146,7 @@ int main(int argc, char** argv) {
   add_replay(app, common, status);
   add_crash(app, common, status);
   add_fanout(app, common, status);
+  add_idle(app, common, status);
   CLI11_PARSE(app, argc, argv);
   return status;
 }

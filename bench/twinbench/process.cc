@@ -6,6 +6,7 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <string_view>
 
 namespace twinwire::bench {
 namespace {
@@ -72,6 +73,60 @@ std::optional<ProcessUse> use_of(pid_t pid) {
       (kilobytes_after(memory, "\nPrivate_Clean:") + kilobytes_after(memory, "\nPrivate_Dirty:") +
        kilobytes_after(memory, "\nPrivate_Hugetlb:")) *
       1024;
+  return out;
+}
+
+namespace {
+
+bool counts(std::string_view cache) {
+  static constexpr std::string_view whole[] = {"TCP",
+                                               "sock_inode_cache",
+                                               "filp",
+                                               "io_kiocb",
+                                               "request_sock_TCP",
+                                               "tcp_bind_bucket",
+                                               "tcp_bind2_bucket",
+                                               "skbuff_head_cache",
+                                               "skbuff_fclone_cache",
+                                               "skbuff_small_head",
+                                               "eventpoll_epi",
+                                               "eventpoll_pwq"};
+  for (const std::string_view name : whole) {
+    if (cache == name) return true;
+  }
+  return cache.starts_with("kmalloc-") || cache.starts_with("lsm_") || cache.starts_with("apparmor");
+}
+
+}  // namespace
+
+uint64_t SlabUse::total() const {
+  uint64_t out = 0;
+  for (const auto& [name, bytes] : caches) out += bytes;
+  return out;
+}
+
+SlabUse slab_use() {
+  SlabUse out;
+  std::ifstream in("/proc/slabinfo");
+  std::string line;
+  while (std::getline(in, line)) {
+    std::istringstream fields(line);
+    std::string name;
+    uint64_t active = 0;
+    uint64_t all = 0;
+    uint64_t size = 0;
+    if (fields >> name >> active >> all >> size && counts(name)) out.caches[name] = active * size;
+  }
+  return out;
+}
+
+SlabUse growth(const SlabUse& before, const SlabUse& after) {
+  SlabUse out;
+  for (const auto& [name, bytes] : after.caches) {
+    const auto old = before.caches.find(name);
+    const uint64_t was = old == before.caches.end() ? 0 : old->second;
+    if (bytes > was) out.caches[name] = bytes - was;
+  }
   return out;
 }
 

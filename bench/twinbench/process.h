@@ -5,7 +5,9 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <string>
 
 namespace twinwire::bench {
 
@@ -17,5 +19,14 @@ struct ProcessUse {
 // Nothing where there is no such process or it may not be read.
 std::optional<uint64_t> cpu_nanos_of(pid_t pid);
 std::optional<ProcessUse> use_of(pid_t pid);
+
+// What the kernel's slab holds for sockets, files, polls and small allocations, by cache, in bytes. File
+// system caches are left out: others on the machine move them. Needs root; empty otherwise.
+struct SlabUse {
+  std::map<std::string, uint64_t> caches;
+  uint64_t total() const;
+};
+SlabUse slab_use();
+SlabUse growth(const SlabUse& before, const SlabUse& after);
 
 }  // namespace twinwire::bench
