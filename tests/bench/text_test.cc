@@ -95,6 +95,8 @@ TEST(Histogram, PercentilesAreWithinTwoPercent) {
   small.add(3);
   small.add(UINT64_C(1) << 37);
   EXPECT_EQ(small.at(0.0), 3u);
+  small.add(UINT64_MAX);  // minutes, hours, anything: no value is beyond the last bucket
+  EXPECT_EQ(small.at(1.0), UINT64_MAX);
 }
 
 }  // namespace
