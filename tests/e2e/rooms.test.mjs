@@ -21,11 +21,13 @@ test('typing is told to the room and clears by itself', async () => {
     await Promise.all(feeds.map((feed) => feed.event('connected')));
     assert.equal((await post(server, 'ann', 'typing.start', { room: 'typing' })).success, true);
     for (const feed of feeds) {
-      const started = await feed.event('typing');
+      // What is sent to one stream as its state when it begins names no user.
+      const changes = () => feed.of('typing').filter((event) => event.data.userId !== undefined);
+      const started = await feed.until(() => changes()[0], 'typing to start');
       assert.equal(started.data.userId, 'ann');
       assert.equal(started.data.isTyping, true);
       assert.deepEqual(started.data.users, ['ann']);
-      const cleared = await feed.event('typing', 2);
+      const cleared = await feed.until(() => changes()[1], 'typing to end');
       assert.equal(cleared.data.isTyping, false);
       assert.deepEqual(cleared.data.users, []);
       assert.ok(!started.sseId || started.sseId !== started.eventId, 'no id line: it is never replayed');
