@@ -30,8 +30,8 @@ class Tail {
     events_.push_back(std::move(event));
   }
   bool empty() const { return events_.empty(); }
-  // Everything kept with a sequence >= first() is in the tail. With an empty tail: nothing above floor_.
-  Sequence first() const { return events_.empty() ? floor_ + 1 : events_.front()->sequence(); }
+  // Everything kept with a sequence >= first() is in the tail, also where that is nothing.
+  Sequence first() const { return floor_ + 1; }
   const std::deque<EventRef>& events() const { return events_; }
   uint64_t bytes() const { return bytes_; }
   void drop_front() {

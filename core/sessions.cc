@@ -327,7 +327,7 @@ void Sessions::connected(uint32_t index) {
   std::string reset;
   Sequence base = base_cursor(session, reset);
   if (catchup.resumed) shard_.metrics().resumes++;
-  session.cursor = base;
+  session.cursor = catchup.base = base;
   if (!(catchup.request.form == Form::poll && continued)) tell_connected(index, base);
   std::vector<std::string> rooms;
   for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session)
@@ -344,7 +344,7 @@ void Sessions::tell_connected(uint32_t index, Sequence base) {
   Session& session = sessions_[index];
   std::vector<std::string> rooms;
   for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session)
-    rooms.emplace_back(rooms_[subscriptions_[s].room].name.text());
+    if (!subscriptions_[s].gained) rooms.emplace_back(rooms_[subscriptions_[s].room].name.text());
   std::reverse(rooms.begin(), rooms.end());
   std::string data;
   JsonObject object(data);
@@ -429,7 +429,13 @@ void Sessions::end_stream(ConnectionId connection, std::string_view code, std::s
   Outboxes& outboxes = shard_.outboxes();
   if (!outboxes.is_open(connection)) return;
   uint32_t index = outboxes.at(connection).session;
-  if (outboxes.at(connection).form == Form::poll && index != kNone) return answer_poll(index);
+  if (outboxes.at(connection).form == Form::poll && index != kNone) {
+    if (sessions_[index].catchup && sessions_[index].catchup->connected_told) return answer_poll(index);
+    detach(index, true);
+    outboxes.at(connection).form = Form::none;
+    auto refused = code == "limit_exceeded" ? Code::limit_exceeded : Code::storage_unavailable;
+    return shard_.transport().reply(connection, "", reply_of(fail(refused, std::string(reason))));
+  }
   if (index != kNone) outboxes.drop_events(connection);
   say_bye(connection, code, reason, close_code, reconnect, after_ms);
   if (index != kNone) detach(index, true);
@@ -543,7 +549,7 @@ Released Sessions::release(SessionId id, const Name& user) {
     } else {
       outboxes.drop_events(connection);
       bool stuck = outboxes.at(connection).blocked;
-      say_bye(connection, "replaced", "this session continues on another stream", 1000, false, 0);
+      say_bye(connection, "replaced", "replaced", 1000, false, 0);
       detach(index, true);
       if (stuck) shard_.transport().close(connection);  // a partial frame that the socket does not take ends here
     }

@@ -34,6 +34,7 @@ struct Catchup {
   uint32_t joins_due = 0;           // answers of homes that are still out
   Sequence cut;                     // T: nothing is sent before the shard has consumed it
   bool connected_told = false;
+  Sequence base;                    // where the stream continued from
   bool resumed = false;
   std::vector<std::string> forbidden;
   // one read over all rooms
@@ -92,9 +93,10 @@ struct Subscription {
   uint32_t room = kNone;           // LocalRoom
   uint32_t next_of_session = kNone;
   uint32_t place = 0;              // in LocalRoom::subscriptions
-  uint64_t since : 60 = 0;         // what lies below is not this stream's: gained later, or closed before
+  uint64_t since : 58 = 0;         // what lies below is not this stream's: gained later, or closed before
   uint64_t active : 1 = 0;         // delivered to; not yet while a command that gains the room is under way
   uint64_t present : 1 = 0;        // counted in the room's presence
+  uint64_t gained : 1 = 0;         // by the inbox: its event tells the client, not `connected`
 };
 
 // A room that sessions of this shard follow.

@@ -60,7 +60,8 @@ void Sessions::step(uint32_t index) {
   }
   ConnectionId connection{session.connection};
   Stream& stream = shard_.outboxes().at(connection);
-  if (stream.blocked || catchup.pushed) return;  // the flush queues it
+  // A partial frame must end first, and what was pushed must be out: the flush queues the session again.
+  if (stream.blocked || stream.offset > 0 || catchup.pushed) return;
   read_rooms(index);
 }
 
@@ -91,7 +92,7 @@ void Sessions::history_done(uint32_t index) {
   // Before the oldest event sent, and before what is live already: a drop before the replay loses nothing.
   Sequence base = std::min(shard_.durability().synced(), catchup.target);
   if (!events.empty()) base = std::min(base, events.front()->sequence() - 1);
-  session.cursor = base;
+  session.cursor = catchup.base = base;
   tell_connected(index, base);
   if (!catchup.forbidden.empty()) tell_reset(session, "forbidden", catchup.forbidden, base);
   catchup.forbidden.clear();

@@ -96,6 +96,7 @@ void Sessions::gained(uint32_t index, const Event& event) {
   Catchup& catchup = *session.catchup;
   if (catchup.reading) catchup.bound = catchup.bound.value ? std::min(catchup.bound, event.sequence()) : event.sequence();
   follow(index, name, event.sequence());
+  subscriptions_[subscription_of(index, find_room(shard_.room_id(name)))].gained = 1;
   if (careless && was_live) session.state = SessionState::live;
 }
 
@@ -148,13 +149,15 @@ void Sessions::answer_poll(uint32_t index) {
     if (event->kept()) last_kept = event->sequence();
   }
   // The position looked through; never past what is synced unless it is a kept event's own.
-  Sequence through = live ? shard_.consumed() : catchup && catchup->pushed ? catchup->pushed_through : session.cursor;
+  bool begun = catchup && catchup->connected_told;
+  Sequence through = live || !begun ? shard_.consumed() : catchup->pushed ? catchup->pushed_through : session.cursor;
   if (live && paused()) through = live_cursor(index);
   Sequence last = std::max(std::min(through, shard_.durability().synced()), last_kept);
-  if (catchup && catchup->request.cursor && catchup->request.cursor->epoch == shard_.epoch() && catchup->poll_frames.empty())
-    last = std::max(last, std::min(catchup->request.cursor->sequence, through));
-  body += "],\"lastEventId\":\"" + shard_.cursor(last).text() + "\"";
-  if (!live && catchup && catchup->connected_told) body += ",\"more\":true";
+  Cursor told = shard_.cursor(last);
+  if (catchup && catchup->connected_told) told.sequence = std::max(last, catchup->base);
+  else if (catchup && catchup->request.cursor) told = *catchup->request.cursor;  // replaced before it began
+  body += "],\"lastEventId\":\"" + told.text() + "\"";
+  if (!live && catchup && catchup->pushed) body += ",\"more\":true";
   body += ",\"sessionId\":\"" + session.id.text() + "\"}";
   shard_.metrics().polls++;
   detach(index, true);

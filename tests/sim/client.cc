@@ -25,16 +25,23 @@ uint64_t sequence_of(const std::string& id) {
 }  // namespace
 
 Client::Client(World& world, std::string user, std::vector<std::string> rooms, bool from_earliest)
-    : world_(world), user_(std::move(user)), rooms_(std::move(rooms)), earliest_(from_earliest) {}
+    : world_(world), user_(std::move(user)), name_(user_ + "#" + std::to_string(world.next_key())), rooms_(std::move(rooms)), earliest_(from_earliest) {}
 
 std::string Client::where(const Link& link) const {
-  return user_ + " on " + std::string(word_of(link.form)) + " at " + std::to_string(link.last_sequence);
+  return name_ + " on " + std::string(word_of(link.form)) + " at " + std::to_string(link.last_sequence);
 }
 
 std::string Client::state() const {
-  return user_ + "(open " + std::to_string(link_.open) + ", connected " + std::to_string(link_.connected) +
+  return name_ + "(open " + std::to_string(link_.open) + ", connected " + std::to_string(link_.connected) +
          ", unanswered " + std::to_string(pending_.size()) + "+" + std::to_string(unanswered_.size()) + ", at " +
          std::to_string(cursor_ ? cursor_->sequence.value : 0) + ")";
+}
+
+bool Client::replaced(uint32_t shard, ConnectionId id) const {
+  if (!old_.open || old_.shard != shard || old_.id != id || !link_.open || old_.session.none() ||
+      old_.session != link_.wanted)
+    return false;
+  return world_.transport(link_.shard).pipes[index_of(link_.id)].received > 0;
 }
 
 // ---- what people do ----
@@ -66,6 +73,10 @@ void Client::act() {
 
 void Client::settle_down() {
   settling_ = true;
+  if (old_.open && (old_.session.none() || old_.session != link_.wanted)) {
+    world_.transport(old_.shard).drop(old_.id);  // two sessions of one device: the older goes
+    old_ = Link{};
+  }
   paused_ = 0;
   speed_ = 1 << 20;
 }
@@ -82,8 +93,13 @@ void Client::connect(bool take_over) {
     if (old_.open || link_.form == Form::poll) return;
     old_ = std::move(link_);
     world_.coverage().hit("take-over");
+    for (auto it = pending_.begin(); it != pending_.end();) {  // their answers may end with the old stream
+      if (it->second.over_stream) unanswered_.push_back(std::move(it->second)), it = pending_.erase(it);
+      else ++it;
+    }
   }
   link_ = Link{};
+  link_.overlap = take_over || old_.open;  // its streams overlap: an event that both carried counts once
   link_.form = std::array<Form, 5>{Form::sse, Form::ws, Form::sse, Form::ws, Form::poll}[random.below(5)];
   if (settling_ && last_form_ != Form::none) link_.form = last_form_;
   if (link_.form != Form::poll && last_form_ != Form::none && last_form_ != link_.form)
@@ -100,6 +116,7 @@ void Client::connect(bool take_over) {
   request.poll_wait_ms = settling_ ? 50 : random.below(3000);
   if (random.chance(800)) request.session = session_;
   if (take_over) request.session = session_;
+  link_.wanted = request.session;
   if (cursor_) {
     request.cursor = cursor_;
     link_.asked = cursor_;
@@ -110,7 +127,7 @@ void Client::connect(bool take_over) {
     request.history = 5;
     link_.history = true;
   }
-  world_.trace(user_ + " connects " + std::string(word_of(link_.form)) + " shard " + std::to_string(link_.shard) +
+  world_.trace(name_ + " connects " + std::string(word_of(link_.form)) + " shard " + std::to_string(link_.shard) +
                " cursor " + std::to_string(cursor_ ? cursor_->sequence.value : 0) +
                (request.session.none() ? "" : " session") + (take_over ? " take-over" : ""));
   world_.shard(link_.shard).open_stream(link_.id, std::move(request));
@@ -214,7 +231,7 @@ void Client::issue(Pending pending) {
   if (over_stream) {
     command.connection = link_.id;
     command.session = session_;
-    pending.with_session = true;
+    pending.with_session = pending.over_stream = true;
   } else {
     shard = static_cast<uint32_t>(world_.random().below(world_.shards()));
     command.connection = world_.transport(shard).connect(this, 1 << 20);
@@ -222,7 +239,7 @@ void Client::issue(Pending pending) {
   }
   command.origin = ShardIndex(shard);
   command.connection_generation = world_.transport(shard).pipes[index_of(command.connection)].generation;
-  world_.trace(user_ + " " + pending.command + " " + pending.json.substr(0, 60) + " " + tag);
+  world_.trace(name_ + " " + pending.command + " " + pending.json.substr(0, 60) + " " + tag);
   pending_[tag] = std::move(pending);
   world_.shard(shard).command(std::move(command));
 }
@@ -263,7 +280,7 @@ void Client::parse_sse(Link& link) {
       world_.coverage().hit("id-only block");
       if (sequence_of(id) < link.last_sequence && sequence_of(id) < cursor_->sequence.value)
         world_.broken(where(link) + ": an id-only block goes back to " + id);
-      move_cursor(sequence_of(id));
+      if (&link == &link_) move_cursor(sequence_of(id));
     }
     if (!data.empty()) on_event(link, data, id);
     if (!link.open) return;
@@ -294,7 +311,8 @@ void Client::on_event(Link& link, std::string_view json, const std::string& sse_
   simdjson::dom::element event;
   if (parser.parse(json.data(), json.size()).get(event)) world_.broken("not JSON: " + std::string(json));
   std::string type = text_of(event, "type"), id = text_of(event, "eventId");
-  world_.trace(user_ + (&link == &old_ ? " (old)" : "") + " gets " + type + " " + id + " " + text_of(event, "room"));
+  world_.trace(name_ + (&link == &old_ ? " (old)" : "") + " gets " + type + " " + id + " " + text_of(event, "room") +
+               (id.empty() ? std::string(json.substr(0, 330)) : ""));
   if (type == "reply") {
     std::string_view tag;
     if (!event["id"].get_string().get(tag)) on_answer("\"" + std::string(tag) + "\"", std::string(json));
@@ -306,7 +324,7 @@ void Client::on_event(Link& link, std::string_view json, const std::string& sse_
     if (replaced && &link == &link_ && !settling_) world_.coverage().hit("replaced by another device's stream");
     return;
   }
-  if (type == "reset") return on_reset(link, std::string(json));
+  if (type == "reset") return &link == &old_ ? void() : on_reset(link, std::string(json));
   if (id.empty()) return;  // state on return
   if (!link.connected) world_.broken(where(link) + ": an event before `connected`");
   uint64_t sequence = sequence_of(id);
@@ -314,14 +332,13 @@ void Client::on_event(Link& link, std::string_view json, const std::string& sse_
     world_.broken(where(link) + ": event " + std::to_string(sequence) + " (" + type + ") does not go forward");
   link.last_sequence = sequence;
   TruthEvent* truth = world_.find(sequence);
+  if (&link == &old_) return;  // its successor resumes from the cursor: what still comes here is not needed
   if (!sse_id.empty() && sse_id != id) world_.broken(where(link) + ": SSE id and eventId differ");
   if (link.form == Form::sse && (truth != nullptr) != !sse_id.empty())
     world_.broken(where(link) + ": kept events and only they have an SSE id: " + id);
   std::string room = text_of(event, "room");
   simdjson::dom::element data;
   if (type == "message.unsaved" && !event["data"].get(data)) told_unsaved_.insert(sequence_of(text_of(data, "eventId")));
-  if (&link == &old_ && link_.connected)
-    world_.broken(where(link) + ": the old stream sends events after the new one has begun");
   if (truth) on_log_event(link, sequence, *truth, room);
 }
 
@@ -337,19 +354,29 @@ void Client::on_log_event(Link& link, uint64_t sequence, const TruthEvent& truth
   if (!inbox) {
     auto it = intervals_.find(truth.room);
     bool owed = it != intervals_.end() && std::any_of(it->second.begin(), it->second.end(), [&](const Interval& i) {
-                  return sequence > i.start && sequence <= i.end;
+                  return sequence > i.may && sequence <= i.end;
                 });
+    // A poll that continues a session is not told its rooms anew: the first event of one shows it.
+    if (!owed && link.form == Form::poll && truth.room.starts_with("club")) follow(truth.room, sequence - 1), owed = true;
+    owed = owed || link.rooms.contains(truth.room);
+    // And a join that is being answered shows by its events.
+    for (const auto& [tag, pending] : pending_)
+      if (!owed && pending.kind == Pending::Kind::join && pending.room == truth.room) follow(truth.room, sequence - 1), owed = true;
     if (!owed && !link.history)
       world_.broken(where(link) + ": event " + std::to_string(sequence) + " of " + truth.room + ", which it does not follow");
   }
-  if (!received_.emplace(sequence, truth.room).second && &link == &link_ && !overlap_)
+  if (!received_.emplace(sequence, truth.room).second && !link.overlap && &link != &old_)
     world_.broken(where(link) + ": event " + std::to_string(sequence) + " twice");
   move_cursor(sequence);
   if (inbox && (truth.type == "room.member_added" || truth.type == "room.created")) {
     member_.insert(room);
     follow(room, sequence);
   }
-  if (inbox && truth.type == "room.member_removed") member_.erase(room);
+  if (inbox && truth.type == "room.member_removed") {
+    // Where the stream was there, the room's own event has ended it; replayed later, the room is gone altogether.
+    member_.erase(room);
+    unfollow(room, 0);
+  }
   if (truth.type == "room.member_removed" && !inbox && truth.user == user_) unfollow(truth.room, sequence);
 }
 
@@ -366,7 +393,9 @@ void Client::on_connected(Link& link, std::string json) {
   if (link.connected) world_.broken(where(link) + ": connected twice");
   link.connected = true;
   link.last_sequence = base;
-  session_ = *SessionId::parse(text_of(data, "sessionId"));
+  link.session = *SessionId::parse(text_of(data, "sessionId"));
+  if (&link == &old_) return;
+  session_ = link.session;
   bool resumed = data["resumed"];
   if (link.asked && resumed && base != link.asked->sequence.value) {
     // Only a roll-back may move the cursor: the reset that says so follows.
@@ -374,15 +403,18 @@ void Client::on_connected(Link& link, std::string json) {
   }
   if (link.asked && !resumed) world_.broken(where(link) + ": the cursor " + link.asked->text() + " was not taken");
   if (link.asked) world_.coverage().hit("resumed");
+  // With history=N the last N of each room come, and all that follows: older ones are not owed.
+  uint64_t newest = world_.truth().empty() ? 0 : world_.truth().rbegin()->first;
   std::set<std::string> now;
   for (simdjson::dom::element room : data["rooms"].get_array()) {
     std::string name(std::string_view(room.get_string()));
     now.insert(name);
-    if (!link.moved_to) follow(name, link.history ? base : link.earliest ? 0 : base);
+    if (!link.moved_to) follow(name, base, link.history ? std::max(base, newest) : base);
     else follow(name, std::min(base, link.asked->sequence.value));
   }
+  link.rooms = now;
   for (auto& [room, list] : intervals_)
-    if (!now.contains(room)) unfollow(room, base);
+    if (!now.contains(room)) unfollow(room, 0);
   if (!cursor_) cursor_ = Cursor{world_.epoch(), {base}};
   if (link.history) world_.coverage().hit("history=N");
 }
@@ -428,13 +460,14 @@ void Client::roll_back(uint64_t settled) {
   cursor_ = Cursor{world_.epoch(), {settled}};
 }
 
-void Client::follow(const std::string& room, uint64_t start) {
+void Client::follow(const std::string& room, uint64_t may, uint64_t start) {
   auto& list = intervals_[room];
+  world_.trace(name_ + " follows " + room + " from " + std::to_string(start));
   if (!list.empty() && list.back().end == UINT64_MAX) {
-    list.back().start = std::min(list.back().start, start);
+    list.back().may = std::min(list.back().may, may);
     return;
   }
-  list.push_back({start, UINT64_MAX});
+  list.push_back({may, start, UINT64_MAX});
 }
 
 // end = 0: at an unknown place; only what came is owed.
@@ -445,6 +478,7 @@ void Client::unfollow(const std::string& room, uint64_t end) {
   for (const auto& [sequence, where_from] : received_)
     if (where_from == room) last = std::max(last, sequence);
   list.back().end = end ? end : std::max(last, list.back().start);
+  world_.trace(name_ + " no longer follows " + room + " after " + std::to_string(list.back().end));
 }
 
 void Client::on_bytes_end(uint32_t shard, ConnectionId id) {
@@ -470,6 +504,7 @@ void Client::on_reply(ConnectionId id, uint32_t shard, std::string_view tag, con
 }
 
 void Client::poll_answer(Link& link, const Reply& reply) {
+  world_.observe();
   static thread_local simdjson::dom::parser parser;
   simdjson::dom::element body = parser.parse(reply.body);
   link.connected = link.connected || !reply.body.empty();
@@ -506,7 +541,7 @@ void Client::on_answer(const std::string& tag, const std::string& body) {
   simdjson::dom::element answer;
   if (parser.parse(body).get(answer)) world_.broken("an answer is not JSON: " + body);
   bool ok = answer["success"];
-  world_.trace(user_ + " answered " + tag + " " + body.substr(0, 120));
+  world_.trace(name_ + " answered " + tag + " " + body.substr(0, 120));
   if (!ok) {
     std::string code = text_of(answer, "code");
     world_.coverage().hit(("refused: " + code).c_str());
@@ -570,7 +605,7 @@ void Client::check_end() {
     if (excused != excused_.end() && sequence <= excused->second) continue;
     if (earliest_ && sequence <= world_.trimmed_through(truth.room)) continue;
     if (owed && !got)
-      world_.broken(user_ + " (" + std::string(word_of(last_form_)) + ") misses event " + std::to_string(sequence) + " of " + truth.room);
+      world_.broken(name_ + " (" + std::string(word_of(last_form_)) + ") misses event " + std::to_string(sequence) + " of " + truth.room);
   }
 }
 

@@ -34,6 +34,8 @@ class Client {
 
   const std::string& user() const { return user_; }
   std::string state() const;
+  // That connection carries a stream whose successor has begun to send.
+  bool replaced(uint32_t shard, ConnectionId id) const;
 
  private:
   struct Link {
@@ -47,11 +49,15 @@ class Client {
     std::string sse_id;
     std::optional<Cursor> asked;  // the cursor it came with
     bool earliest = false;
+    std::set<std::string> rooms;  // of `connected`: events of these may come, whatever a replay says of memberships
+    SessionId session, wanted;  // what it is, and what it asked to continue
+    bool overlap = false;       // takes over from a stream whose bytes are still being read
     bool history = false;       // opened with history=N
     uint64_t moved_to = 0;      // `connected` named another cursor: a reset must say why
   };
-  // What a room owes this client: every kept event with start < sequence <= end.
+  // What a room owes this client: every kept event with start < sequence <= end; from `may` on they may come.
   struct Interval {
+    uint64_t may = 0;
     uint64_t start = 0;
     uint64_t end = UINT64_MAX;
   };
@@ -61,6 +67,7 @@ class Client {
     uint32_t tries = 0;
     bool stored_wanted = true;
     bool with_session = false;
+    bool over_stream = false;
   };
 
   void connect(bool take_over);
@@ -81,14 +88,15 @@ class Client {
   void on_reset(Link& link, std::string json);
   void on_answer(const std::string& tag, const std::string& body);
   void poll_answer(Link& link, const Reply& reply);
-  void follow(const std::string& room, uint64_t start);
+  void follow(const std::string& room, uint64_t may, uint64_t start);
+  void follow(const std::string& room, uint64_t start) { follow(room, start, start); }
   void unfollow(const std::string& room, uint64_t end);
   void roll_back(uint64_t settled);
   void move_cursor(uint64_t sequence);
   std::string where(const Link& link) const;
 
   World& world_;
-  const std::string user_;
+  const std::string user_, name_;
   std::vector<std::string> rooms_;  // given as rooms=
   bool earliest_;
   Link link_, old_;                 // the stream, and the one it is taking over from
@@ -109,7 +117,6 @@ class Client {
   uint32_t polls_empty_ = 0;
   Form last_form_ = Form::none;
   bool settling_ = false;
-  bool overlap_ = false;
   bool rolled_ = false;
   bool life_of_commit_ = false;
 };

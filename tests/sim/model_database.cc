@@ -18,9 +18,6 @@ class ModelDatabase::Writes : public WriteSet {
   void remove(Table table, std::string_view key) override {
     operations.push_back({Kind::remove, table, std::string(key), {}});
   }
-  void remove_range(Table table, std::string_view from, std::string_view to) override {
-    operations.push_back({Kind::remove_range, table, std::string(from), std::string(to)});
-  }
   void clear() override { operations.clear(); }
 
   std::vector<Operation> operations;
@@ -37,9 +34,6 @@ void ModelDatabase::apply(Tables& tables, const std::vector<Operation>& operatio
         break;
       case Kind::remove:
         entries.erase(op.key);
-        break;
-      case Kind::remove_range:
-        entries.erase(entries.lower_bound(op.key), entries.lower_bound(op.value));
         break;
     }
   }

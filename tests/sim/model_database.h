@@ -54,12 +54,12 @@ class ModelDatabase : public store::Database {
   size_t size(store::Table table) const;
 
  private:
-  enum class Kind : uint8_t { put, remove, remove_range };
+  enum class Kind : uint8_t { put, remove };
   struct Operation {
     Kind kind;
     store::Table table;
     std::string key;
-    std::string value;  // of remove_range: the end
+    std::string value;
   };
   class Writes;
   using Entries = std::map<std::string, std::string, std::less<>>;

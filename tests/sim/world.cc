@@ -16,6 +16,9 @@ void SimTransport::submit() {
     size_t room = pipe.capacity > pipe.buffer.size() ? pipe.capacity - pipe.buffer.size() : 0;
     size_t take = pipe.open && !pipe.closing ? std::min(room, send.size) : 0;
     pipe.buffer.append(send.bytes, take);
+    pipe.received += take;
+    if (take && pipe.client && pipe.client->replaced(shard_, send.id))
+      world_.broken("the old stream of " + pipe.client->user() + " sends after the new one has begun");
     if (take == send.size) continue;
     world_.coverage().hit(take == 0 ? "send: socket full" : "send: short");
     world_.shard(shard_).on_short_send(send.id, take);

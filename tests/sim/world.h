@@ -88,7 +88,7 @@ struct Pipe {
   uint32_t generation = 0;
   Client* client = nullptr;
   std::string buffer;        // in the "kernel"
-  size_t capacity = 4096;
+  size_t capacity = 4096, received = 0;
   bool wants_writable = false;
   bool closing = false;      // the server has closed: what is in the buffer still arrives
 };
