@@ -392,7 +392,7 @@ export class Side {
     try {
       const onAttempt = (attempt) => {
         this.hub.attempted(clientId);
-        if (row && attempt > 0) mark(row, 'sent again');
+        if (row && attempt > 0) mark(row, 'trying again');
       };
       const answer = await this.client.send({ room: this.room, content, clientId }, { onAttempt, signal });
       this.hub.acked(clientId, answer.message?.id ?? answer.eventId);

@@ -354,7 +354,6 @@ export class Client {
 
   // Neither EventSource nor WebSocket tells a page why it was refused. A poll of the same session does.
   async #probe() {
-    this.#setState('connecting');
     const stream = (this.#stream = { transport: this.transport, ready: false, over: false, carrier: null });
     try {
       const response = await fetch(this.#url('api/poll', { wait: 0 }), { cache: 'no-store' });
