@@ -32,6 +32,7 @@ WsReader::Step WsReader::fail(uint16_t code) {
 }
 
 WsReader::Step WsReader::next(std::span<char>& bytes) {
+  payload_ = {};
   if (message_given_) {
     message_given_ = false;
     message_.clear();
