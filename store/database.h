@@ -33,8 +33,6 @@ class WriteSet {
   virtual ~WriteSet() = default;
   virtual void put(Table table, std::string_view key, std::string_view value) = 0;
   virtual void remove(Table table, std::string_view key) = 0;
-  // Every key with from <= key < to.
-  virtual void remove_range(Table table, std::string_view from, std::string_view to) = 0;
   virtual void clear() = 0;
 };
 

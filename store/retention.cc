@@ -47,6 +47,7 @@ bool Retention::choose(Millis now) {
     phase_ = Phase::next_room;
     rooms_from_.clear();
     rooms_end_ = false;
+    leftovers_ = first_round_;
     first_round_ = false;
     counts_.rounds++;
     next_round_ = now + options_.pause_ms;
@@ -105,7 +106,9 @@ Result<void> Retention::find_room() {
   }
   rooms_from_ = after_room(*room);
   rooms_end_ = rooms_from_.empty();
-  if (auto noted = note_leftovers(*room, trimmed, cleared, purged); !noted) return noted;
+  if (leftovers_) {
+    if (auto noted = note_leftovers(*room, trimmed, cleared, purged); !noted) return noted;
+  }
   room_ = *room;
   trimmed_ = target_ = trimmed;
   counted_ = 0;
@@ -124,7 +127,7 @@ Result<void> Retention::note_leftovers(RoomId room, Sequence trimmed, Sequence c
     left = true;
     return false;
   });
-  if (read && left) removals_.push_back({room, trimmed});
+  if (read && left) removals_.push_back({room, trimmed, {}});
   return read;
 }
 
@@ -185,7 +188,7 @@ Result<void> Retention::look_at_age() {
 }
 
 void Retention::judge() {
-  if (target_ > trimmed_) trims_.push_back({room_, target_});
+  if (target_ > trimmed_) trims_.push_back({room_, target_, {}});
   next_after_room();
 }
 
@@ -214,24 +217,21 @@ Result<void> Retention::persist() {
 }
 
 Result<void> Retention::remove() {
-  Trim trim = removals_.front();
-  EventKey from = event_key(trim.room, Sequence{}), to = event_key(trim.room, trim.upto + 1);
+  Trim& trim = removals_.front();
+  EventKey from = event_key(trim.room, trim.from), to = event_key(trim.room, trim.upto + 1);
   uint32_t visits = 0;
   auto read =
       database_.scan({Table::events, view(from), view(to)}, [&](std::string_view key, std::string_view) {
         writes_->remove(Table::events, key);
+        if (auto parsed = parse_event_key(key)) trim.from = parsed->second + 1;
         return ++visits < options_.visits_per_step;
       });
   if (!read) return read.error();
-  bool many = visits == options_.visits_per_step;
-  if (many) {  // one mark over the whole range is cheaper than one per event
-    writes_->clear();
-    writes_->remove_range(Table::events, view(from), view(to));
-  }
   if (visits) {
     if (auto written = database_.commit(*writes_, Sync::no); !written) return written;
   }
   counts_.removed_events += visits;
+  if (visits == options_.visits_per_step) return {};  // there may be more
   removals_.pop_front();
   if (removals_.empty()) phase_ = rooms_end_ ? Phase::idle : Phase::next_room;
   return {};

@@ -40,7 +40,6 @@ class Retention {
   // One bounded piece of work; false: nothing to do before the next round.
   bool step(Millis now);
 
-  // removed_events counts a range removed at once as visits_per_step.
   struct Counts {
     uint64_t rounds = 0, trimmed_rooms = 0, removed_events = 0, purged_events = 0, removed_ids = 0,
              failures = 0;
@@ -52,6 +51,7 @@ class Retention {
   struct Trim {
     RoomId room;
     Sequence upto;
+    Sequence from = {};  // what lies below is removed: scanning it again would meet only its graves
   };
   struct Purge {
     RoomId room;
@@ -82,7 +82,8 @@ class Retention {
   std::unique_ptr<WriteSet> writes_;
   Phase phase_ = Phase::idle;
   Counts counts_;
-  bool first_round_ = true;
+  bool first_round_ = true;  // or the first after a failure: looks for what was left over
+  bool leftovers_ = false;   // this round does
   Millis next_round_ = 0, next_ids_ = 0;
   // The round over the rooms.
   std::string rooms_from_;  // the next key to look at in `rooms`

@@ -51,7 +51,7 @@ void Store::attach(Ring& ring, Durability& durability, const StoreCallbacks& cal
   writer.room_key = boot_.room_key;
   writer.sync = options_.sync;
   writer_ = std::make_unique<Writer>(writer, *database_, ring, durability, shared_, clock_,
-                                     WriterCallbacks{callbacks.on_progress});
+                                     WriterCallbacks{callbacks.on_progress, options_.log});
   writer_thread_ = std::make_unique<WriterThread>(*writer_, ring, clock_);
   HistoryOptions history;
   history.epoch = boot_.epoch;

@@ -40,7 +40,7 @@ struct StoreOptions {
   uint64_t retention_seconds = 0;
   uint64_t retention_events = 0;
   uint64_t idempotency_keep_seconds = 86'400;
-  std::function<void(std::string_view)> log;         // one sentence; may be empty
+  std::function<void(std::string_view)> log;  // one sentence, from any of the store's threads; may be empty
   std::shared_ptr<rocksdb::FileSystem> file_system;  // tests
   Sync sync = Sync::yes;                             // tests: no shows that the sync matters
 };

@@ -1,5 +1,7 @@
 #include "store/writer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace twinwire::store {
@@ -33,7 +35,8 @@ bool Writer::step(Millis now) {
 // ---- consuming ----
 
 bool Writer::consume(Millis now) {
-  bool outcomes = false, moved = false, flags = false;
+  bool moved = false, flags = false;
+  size_t given_up = 0;
   uint32_t taken = 0;
   {
     std::lock_guard lock(mutex_);
@@ -47,13 +50,15 @@ bool Writer::consume(Millis now) {
       next_ = next_ + 1;
     }
     if (taken) ring_.consumed(ring_.writer_consumer(), next_ - 1, bytes);
-    outcomes = give_up_old();
+    given_up = give_up_old();
     flags = update_flags();
     moved = move_durable();
     durability_.backlog_events.store(backlog_count(), std::memory_order_relaxed);
   }
-  if (outcomes || flags || moved) progress(outcomes || flags);
-  return taken != 0 || outcomes || flags || moved;
+  if (given_up)
+    say(fmt::format("store: gave up {} events after {} ms; they are unsaved", given_up, options_.give_up_ms));
+  if (given_up || flags || moved) progress(given_up || flags);
+  return taken != 0 || given_up || flags || moved;
 }
 
 bool Writer::mind(Millis now) {
@@ -79,11 +84,11 @@ void Writer::take(const Slot& slot) {
   backlog_.push_back({EventRef::adopt(slot.event), patience_});
 }
 
-bool Writer::give_up_old() {
+size_t Writer::give_up_old() {
   size_t count = 0;
   while (count < backlog_count() && patience_ - waiting(count).waited_from >= options_.give_up_ms) count++;
-  give_up_front(count);
-  return count != 0;
+  if (count) give_up_front(count);
+  return count;
 }
 
 // What was handed to the database may have landed: it is hidden from readers first, and removed by the next
@@ -217,7 +222,7 @@ bool Writer::finish() {
   } else {
     done = database_.commit(batch_.writes(), options_.sync);
   }
-  bool flags;
+  bool flags, failed_before = failed_;
   {
     std::lock_guard lock(mutex_);
     pass_time(clock_.now_ms());
@@ -234,6 +239,8 @@ bool Writer::finish() {
     move_durable();
     durability_.backlog_events.store(backlog_count(), std::memory_order_relaxed);
   }
+  if (!done && !failed_before) say(done.error().sentence + "; kept events are refused until it heals");
+  if (done && failed_before) say("store: healed");
   if (done || flags) progress(true);
   return static_cast<bool>(done);
 }
@@ -298,6 +305,10 @@ void Writer::give_up_all() {
     move_durable();
   }
   if (any) progress(true);
+}
+
+void Writer::say(const std::string& sentence) {
+  if (callbacks_.log) callbacks_.log(sentence);
 }
 
 void Writer::progress(bool settled) {

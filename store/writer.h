@@ -14,6 +14,8 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/clock.h"
@@ -47,6 +49,8 @@ struct WriterCallbacks {
   // Something waiting may go on: `settled` when events got their outcome or failing/accepting changed (acks,
   // refusals), false when only `durable` moved over slots with nothing to store (the barrier under `commit`).
   std::function<void(bool settled)> on_progress;
+  // A sentence for the operator when the store begins to fail, gives up events, and has healed.
+  std::function<void(std::string_view)> log;
 };
 
 class Writer {
@@ -101,7 +105,7 @@ class Writer {
   Entry& waiting(size_t i) { return backlog_[head_ + i]; }
   void pass_time(Millis now);
   void take(const Slot& slot);
-  bool give_up_old();
+  size_t give_up_old();
   void give_up_front(size_t count);
   void drop_front(size_t count);
   bool move_durable();
@@ -111,6 +115,7 @@ class Writer {
   void settle_group();
   void note_failure();
   void progress(bool settled);
+  void say(const std::string& sentence);
 
   // Constant after construction.
   const WriterOptions options_;

@@ -45,6 +45,7 @@ TEST_P(RetentionTest, ByNumber) {
   EXPECT_EQ(life.read_all("small")->events.size(), 10u);
   EXPECT_EQ(life.load_room("lobby")->trimmed_through, events[89]->sequence());
   EXPECT_EQ(stored_events(), 20u);
+  EXPECT_EQ(life.retention->counts().removed_events, 90u);
   // The next round finds nothing until there is more.
   clock.advance(20'000);
   life.retain();
