@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { curl, npmEventSource, npmWebSocket, poll, post, send, sendMany } from '../support/clients.mjs';
+import { curl, npmEventSource, npmWebSocket, poll, post, send, sendMany, sleep } from '../support/clients.mjs';
 import { Raw } from '../support/raw.mjs';
 import { Server } from '../support/server.mjs';
 
@@ -43,9 +43,16 @@ test('a descriptor limit of 64 and three rings: 120 streams at once, history wor
     assert.match(text, /event: bye\n(id: .*\n)?data: .*"overloaded"/);
 
     streams.splice(0, 60).forEach((raw) => raw.close());
-    const again = await stream(server, 'again');
-    streams.push(again);
-    await again.until(() => again.bytes.includes('event: connected'), 'a place that was freed');
+    // The table that a connection falls to may still be full for a moment: what `retry:` is for.
+    let again;
+    for (let tries = 0; tries < 100; ++tries) {
+      again = await stream(server, `again${tries}`);
+      streams.push(again);
+      await again.until(() => /event: (connected|bye)/.test(again.bytes) || again.closed, 'connected or bye');
+      if (again.bytes.includes('event: connected')) break;
+      await sleep(50);
+    }
+    assert.ok(again.bytes.includes('event: connected'), 'a place that was freed is given again');
     await send(server, 'w', 'many', 'serves on');
     await again.until(() => again.bytes.includes('serves on'), 'the message');
   } finally {
