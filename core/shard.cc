@@ -239,8 +239,10 @@ void Shard::route(Command command) {
       Name room(command.who.user.tenant(), command.args.text(Field::room));
       return run_on(home_of(room_id(room)), std::move(command));
     }
-    case Where::user:
-      return run_on(home_of(inbox_id(command.who.user)), std::move(command));
+    case Where::user: {
+      ShardIndex home = home_of(inbox_id(command.who.user));  // before the command is moved from
+      return run_on(home, std::move(command));
+    }
     case Where::session: {
       SessionId session = command.session;
       if (session.none() || sessions_.find(session) != kNone) return run_on(index_, std::move(command));
