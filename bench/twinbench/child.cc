@@ -25,6 +25,8 @@ namespace {
 using client::kMillisecond;
 
 constexpr uint32_t kReadyLimitMs = 30'000;
+constexpr uint32_t kStartRetries = 10;
+constexpr useconds_t kStartRetryPause = 300'000;
 constexpr uint32_t kStopLimitMs = 20'000;
 constexpr uint32_t kMountLimitMs = 3'000;
 
@@ -126,6 +128,16 @@ int Child::end(int signal, uint32_t limit_ms) {
 Server::Server(Options options) : options_(std::move(options)) { endpoint_.port = free_port(); }
 
 Result<void> Server::start() {
+  Result<void> started = try_start();
+  for (uint32_t i = 0; i < kStartRetries && !started; ++i) {
+    ++retries_;
+    usleep(kStartRetryPause);
+    started = try_start();
+  }
+  return started;
+}
+
+Result<void> Server::try_start() {
   std::vector<std::string> words{options_.program, "serve", "--server.listen=" + endpoint_.authority(),
                                  "--admin.listen=127.0.0.1:0", "--store.path=" + options_.data};
   words.insert(words.end(), options_.settings.begin(), options_.settings.end());

@@ -49,7 +49,8 @@ class Server {
   };
   explicit Server(Options options);
 
-  // Waits for the ready line.
+  // Waits for the ready line. Tries again for some seconds where it ends at once: a killed process's rings may hold its
+  // port for a moment after its end.
   Result<void> start();
   // kill -9, and waits for the end.
   void kill();
@@ -57,12 +58,15 @@ class Server {
   Result<void> stop();
   const client::Endpoint& endpoint() const { return endpoint_; }
   pid_t pid() const { return child_.pid(); }
-  bool running() { return child_.running(); }
+  // How often start() had to try again.
+  uint32_t retries() const { return retries_; }
 
  private:
+  Result<void> try_start();
   Options options_;
   Child child_;
   client::Endpoint endpoint_{"127.0.0.1", 0};
+  uint32_t retries_ = 0;
 };
 
 // A lossyfs (tests/lossyfs) on a folder.

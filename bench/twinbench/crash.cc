@@ -57,6 +57,7 @@ struct Tally {
   uint64_t rolled_back = 0;  // resets
   uint64_t taken_back = 0;   // messages forgotten by them
   uint64_t unsaved = 0;
+  uint64_t start_retries = 0;
   std::vector<std::string> faults;
 };
 
@@ -419,6 +420,7 @@ Result<Tally> CrashRun::run() {
   if (tally_.rolled_back != rolled_back) tally_.faults.push_back("a reset rolled_back after an orderly end");
   if (Result<void> stopped = server_.stop(); !stopped) tally_.faults.push_back(stopped.error().sentence);
   progress_.clear();
+  tally_.start_retries = server_.retries();
   return tally_;
 }
 
@@ -434,6 +436,7 @@ void print_table(const std::string& title, const Tally& tally, const std::string
   count("resets rolled_back", tally.rolled_back);
   count("messages taken back by them", tally.taken_back);
   count("unsaved", tally.unsaved);
+  count("starts tried again", tally.start_retries);
   facts.add("faults", client::with_thousands(tally.faults.size()),
             tally.faults.empty() ? paint.green : paint.red);
   fmt::print("{}", facts.text(paint));
@@ -459,6 +462,7 @@ void print_json(const std::string& deliver, const Tally& tally, const std::strin
       .field("rolledBack", tally.rolled_back)
       .field("takenBack", tally.taken_back)
       .field("unsaved", tally.unsaved)
+      .field("startRetries", tally.start_retries)
       .raw("faults", faults);
   if (!losses.empty()) object.raw("lossyDisk", losses);
   object.end();
