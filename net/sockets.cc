@@ -328,7 +328,8 @@ void Sockets::after_bytes(uint32_t number, bool more) {
   if ((slot.flags & kPaused) && !(slot.flags & kLingering)) {
     if (more) slot.flags |= kReadable;
     if (!(slot.flags & kPolling)) arm_poll(number);
-  } else if (more && !(slot.flags & kEnded)) {
+  } else if ((more || (slot.flags & kReadable)) && !(slot.flags & kEnded)) {
+    slot.flags &= static_cast<uint16_t>(~kReadable);
     receive(number, false);
   } else if (!(slot.flags & kPolling)) {
     arm_poll(number);
@@ -350,7 +351,12 @@ void Sockets::on_poll(uint32_t number, const Completion& c) {
     if (!(slot.flags & kPolling) && !closing) arm_poll(number);
     return;
   }
-  if (slot.flags & (kReceiving | kWaiting)) return;  // will see it
+  if (slot.flags & (kReceiving | kWaiting)) {
+    // That receive may take only what came before, and nothing would tell of the rest again: look once more
+    // after it.
+    slot.flags |= kReadable;
+    return;
+  }
   if ((slot.flags & kPaused) && !(slot.flags & kLingering)) {
     slot.flags |= kReadable;
     if (c.result & POLLHUP) return gone(number);

@@ -122,7 +122,7 @@ class Sockets {
     kLingering = 1 << 7,  // FIN sent, reading what still comes
     kCloseSent = 1 << 8,  // the close itself is in flight
     kPaused = 1 << 9,
-    kReadable = 1 << 10,  // something came while paused
+    kReadable = 1 << 10,  // something came while paused, or while a receive was in flight
     kEnded = 1 << 11,     // the peer's FIN was read
     kSending = 1 << 12,   // a send is queued since the last flush
   };

@@ -313,6 +313,30 @@ TEST(Sockets, PausedConnectionsHoldBackTheirPeer) {
   }));
 }
 
+// The end may come between a receive's being asked for and its being done; it must not be missed.
+TEST(Sockets, TheEndIsNeverMissed) {
+  Echo server(small_loop(1, 64), {});
+  for (int round = 0; round < 200; round++) {
+    Client client(server.address());
+    std::string data(static_cast<size_t>(round % 7 == 0 ? 9000 : 10), 'e'), got;
+    bool paused = false;
+    server.reading = [&](ConnectionId id, std::span<char>) {
+      if (round % 2 == 0) server.sockets().pause(id);
+      paused = true;
+    };
+    client.send("first");
+    ASSERT_TRUE(server.until([&] { return paused; }));
+    client.send(data);
+    auto id = ConnectionId(server.live.begin()->first);
+    server.sockets().resume(id);  // its receive is asked for, and not yet done
+    client.shut();
+    server.reading = [](ConnectionId, std::span<char>) {};
+    ASSERT_TRUE(server.until([&] { return server.live.begin()->second.ended; }, 1000)) << round;
+    server.sockets().close(id);
+    ASSERT_TRUE(server.until([&] { return server.live.empty(); }));
+  }
+}
+
 TEST(Sockets, FewBuffersForManyReaders) {
   Echo server(small_loop(1, 128, 2), {});
   std::vector<Client> clients;
