@@ -139,6 +139,8 @@ Result<Turn> turn_of(int channel) {
 }  // namespace
 
 BareSide::~BareSide() {
+  // Not close() alone: processes forked later hold copies of this end.
+  if (channel_ >= 0) shutdown(channel_, SHUT_RDWR);
   if (channel_ >= 0) close(channel_);
   if (pid_ > 0) waitpid(pid_, nullptr, 0);
 }
