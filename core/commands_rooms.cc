@@ -328,11 +328,11 @@ void rooms_load(Shard& shard, Command command) {
   auto list = std::make_shared<RoomList>();
   list->command = std::move(command);
   shard.homes().with_user(user, [&shard, list](UserHome& home) {
-    if (home.load_failed)
+    if (home.load_failed())
       return refuse(shard, list->command, Code::storage_unavailable, "your rooms cannot be read now; try again shortly");
-    if (!home.memberships) return answer_list(shard, *list);
-    list->due = home.memberships->size();
-    for (const Membership& membership : *home.memberships) {
+    if (!home.known || home.known->memberships.empty()) return answer_list(shard, *list);
+    list->due = home.known->memberships.size();
+    for (const Membership& membership : home.known->memberships) {
       shard.ask<Summary>(
           shard.home_of(membership.room),
           [name = membership.room_name](Shard& there, Answer<Summary> answer) { summarise(there, name, std::move(answer)); },

@@ -130,7 +130,7 @@ UserHome& Homes::make_user(const Name& user) {
   user_index_.insert(user.hash(), index);
   RoomId inbox = shard_.inbox_id(user);
   if (shard_.history().may_know_user(inbox)) {
-    made.loading = std::make_unique<std::vector<std::function<void(UserHome&)>>>();
+    made.made_known().loading = true;
     shard_.metrics().store_reads++;
     shard_.history().load_user(user, inbox,
                                shard_.from_history<std::unique_ptr<UserRecord>>(
@@ -143,36 +143,37 @@ UserHome& Homes::make_user(const Name& user) {
 
 void Homes::user_loaded(const Name& user, std::unique_ptr<UserRecord> record) {
   UserHome& home = users_[find_user(user)];
-  auto waiting = std::move(home.loading);
-  home.load_failed = record->failed;
+  UserHome::Known& known = home.made_known();
+  auto waiting = std::move(known.when_loaded);
+  known.loading = false;
+  known.load_failed = record->failed;
   if (!record->failed) {
-    home.inbox_last_kept = std::max(home.inbox_last_kept, record->inbox_last_kept);
-    if (!record->memberships.empty())
-      home.memberships = std::make_unique<std::vector<Membership>>(std::move(record->memberships));
+    known.inbox_last_kept = std::max(known.inbox_last_kept, record->inbox_last_kept);
+    known.memberships = std::move(record->memberships);
   }
-  for (auto& use : *waiting) use(users_[find_user(user)]);
+  for (auto& use : waiting) use(users_[find_user(user)]);
   if (record->failed) drop_user_if_unused(find_user(user));
 }
 
 void Homes::with_user(const Name& user, std::function<void(UserHome&)> use) {
   uint32_t index = find_user(user);
   UserHome& home = index != kNone ? users_[index] : make_user(user);
-  if (home.loading) return home.loading->push_back(std::move(use));
+  if (home.loading()) return home.known->when_loaded.push_back(std::move(use));
   use(home);
 }
 
 void Homes::join_user(const Name& user, ShardIndex joiner, Answer<UserAnswer> answer) {
   with_user(user, [this, joiner, answer](UserHome& home) {
     UserAnswer out;
-    if (home.load_failed) {
+    if (home.load_failed()) {
       out.code = Code::storage_unavailable;
       return answer(shard_, std::move(out));
     }
     home.mask |= mask_of(joiner);
     if (auto it = rooms_.find(shard_.inbox_id(home.user)); it != rooms_.end()) it->second->mask = home.mask;
     out.cut = cut();
-    out.inbox_last_kept = home.inbox_last_kept;
-    if (home.memberships) out.memberships = *home.memberships;
+    out.inbox_last_kept = home.inbox_last_kept();
+    if (home.known) out.memberships = home.known->memberships;
     answer(shard_, std::move(out));
   });
 }
@@ -189,18 +190,16 @@ void Homes::leave_user(const Name& user, ShardIndex leaver) {
 // A user whom nobody hosts is forgotten once the inbox is settled: the store then knows all that memory knew.
 void Homes::drop_user_if_unused(uint32_t index) {
   UserHome& home = users_[index];
-  if (home.mask || home.loading || rooms_.contains(shard_.inbox_id(home.user))) return;
+  if (home.mask || home.loading() || rooms_.contains(shard_.inbox_id(home.user))) return;
   user_index_.erase(home.user.hash(), index);
   users_.drop(index);
 }
 
 void Homes::membership_changed(const Name& user, Membership membership, bool added, InboxEvent event) {
   with_user(user, [this, membership = std::move(membership), added, event = std::move(event)](UserHome& home) {
-    if (!home.memberships) home.memberships = std::make_unique<std::vector<Membership>>();
-    auto& list = *home.memberships;
+    auto& list = home.made_known().memberships;
     std::erase_if(list, [&](const Membership& m) { return m.room == membership.room; });
     if (added) list.push_back(membership);
-    if (list.empty()) home.memberships.reset();
     publish_inbox(event);
   });
 }

@@ -272,7 +272,7 @@ void Homes::settle_unsaved(Room& room, Unsettled& done) {
     room.members.erase(user);
     Membership membership{room.id, room.name, room.kind, done.event->sequence()};
     InboxEvent gone{user, "room.member_removed", std::string(room.name.text()),
-                    "{\"userId\":" + json_string(user.text()) + "}", false};
+                    "{\"userId\":" + json_string(user.text()) + "}", true};
     shard_.post(shard_.home_of(shard_.inbox_id(user)), [user, membership, gone](Shard& shard) {
       shard.homes().membership_changed(user, membership, false, gone);
     });
@@ -333,7 +333,7 @@ bool Homes::try_inbox(Room& room, const InboxEvent& event) {
   if (!published) return false;
   if (event.kept) {
     if (uint32_t index = find_user(event.user); index != kNone)
-      users_[index].inbox_last_kept = (*published)->sequence();
+      users_[index].made_known().inbox_last_kept = (*published)->sequence();
   }
   return true;
 }

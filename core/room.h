@@ -133,12 +133,27 @@ struct Room {
 // A user as the user's home shard knows it. Small: there is one per connected user. The Room of the inbox exists only
 // while it holds events or is read.
 struct UserHome {
+  // What only users have whom the store knows, or who are members of a room. The budget of a connection (limits.h)
+  // has no place for it.
+  struct Known {
+    std::vector<Membership> memberships;
+    std::vector<std::function<void(UserHome&)>> when_loaded;
+    Sequence inbox_last_kept;
+    bool loading = false;  // while the store is asked
+    bool load_failed = false;
+  };
   Name user;
   uint64_t mask = 0;  // shards that host sessions of this user
-  std::unique_ptr<std::vector<Membership>> memberships;
-  std::unique_ptr<std::vector<std::function<void(UserHome&)>>> loading;  // set while the store is asked
-  Sequence inbox_last_kept;
-  bool load_failed = false;
+  std::unique_ptr<Known> known;
+
+  Known& made_known() {
+    if (!known) known = std::make_unique<Known>();
+    return *known;
+  }
+  bool loading() const { return known && known->loading; }
+  bool load_failed() const { return known && known->load_failed; }
+  Sequence inbox_last_kept() const { return known ? known->inbox_last_kept : Sequence{0}; }
 };
+static_assert(sizeof(UserHome) == 24);
 
 }  // namespace twinwire
