@@ -183,7 +183,8 @@ void Client::handle_logged(Stream& stream, const Event& event) {
   std::string& last = &stream == stream_.get() ? stream_last_ : overlapping_last_;
   if (event.event_id <= last) {
     ++counts_.went_back;
-    last_fault_ = fmt::format("{} behind {} on one {} stream", event.event_id, last, word_of(stream.transport()));
+    last_fault_ =
+        fmt::format("{} behind {} on one {} stream", event.event_id, last, word_of(stream.transport()));
   }
   last = event.event_id;
   if (options_.cursor.substr(0, 12) == event.event_id.substr(0, 12) && event.event_id <= options_.cursor) {

@@ -55,7 +55,8 @@ class Stream : Socket::Owner, ResponseParser::Sink, SseParser::Sink, WsParser::S
 
   void open();
   void close(bool abort);
-  // Polls: the answer under way is the last one. (Asking again would take the session back from its new stream.)
+  // Polls: the answer under way is the last one. (Asking again would take the session back from its new
+  // stream.)
   void make_last() { last_ = true; }
   // `connected` has come.
   bool live() const { return live_; }

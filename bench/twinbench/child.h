@@ -49,8 +49,8 @@ class Server {
   };
   explicit Server(Options options);
 
-  // Waits for the ready line. Tries again for some seconds where it ends at once: a killed process's rings may hold its
-  // port for a moment after its end.
+  // Waits for the ready line. Tries again for some seconds where it ends at once: a killed process's rings
+  // may hold its port for a moment after its end.
   Result<void> start();
   // kill -9, and waits for the end.
   void kill();

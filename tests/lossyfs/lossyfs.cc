@@ -23,7 +23,6 @@ constexpr const char* kControl = "/.lossy";
 
 Tree& tree() { return *static_cast<Tree*>(fuse_get_context()->private_data); }
 
-
 // An open file keeps its node alive, also when its name is gone.
 using Handle = std::shared_ptr<Node>;
 Handle* handle_of(const fuse_file_info* info) {

@@ -109,10 +109,11 @@ Error refusal(const Access& access, int status, const std::string& body) {
   client::JsonReader reader;
   const std::optional<client::Json> json = reader.read(body);
   const std::string_view sentence = json ? client::text_at(*json, "error") : std::string_view();
-  if (!sentence.empty()) {
-    return fail(Code::invalid_argument, fmt::format("{} ({})", sentence, client::text_at(*json, "code")));
-  }
   const std::string_view hint = status == 404 ? " Is --url the admin address, not the public one?" : "";
+  if (!sentence.empty()) {
+    return fail(Code::invalid_argument,
+                fmt::format("{} ({}).{}", sentence, client::text_at(*json, "code"), hint));
+  }
   return fail(Code::invalid_argument, fmt::format("The server answered with status {}.{}", status, hint));
 }
 
