@@ -243,6 +243,13 @@ void Gateway::turn(Millis now) {
   if (drain_requested_.load(std::memory_order_acquire)) drain_some();  // partner: request_drain()
 }
 
+// The tick may just have sent what a full connection had: nothing else would tell.
+bool Gateway::busy() const {
+  return !ready_.empty() || std::any_of(full_.begin(), full_.end(), [this](ConnectionId id) {
+    return !sockets_.takes(id) || !shard_->overfull(id);
+  });
+}
+
 Millis Gateway::next_deadline() const {
   if (scanning_ || !ready_.empty()) return now_;
   Millis next = UINT64_MAX;

@@ -63,7 +63,7 @@ class Gateway final : public SocketHandler, public Transport {
   // Deadlines, held-back bytes that may go on, draining. Before Shard::tick().
   void turn(Millis now);
   // Whether turn() has something to do at once.
-  bool busy() const { return !ready_.empty(); }
+  bool busy() const;
   // When turn() must come at the latest.
   Millis next_deadline() const;
 
