@@ -307,6 +307,13 @@ void Writer::give_up_all() {
   if (any) progress(true);
 }
 
+void Writer::release_unconsumed() {
+  std::lock_guard lock(mutex_);
+  for (const Slot* slot = ring_.peek(next_); slot != nullptr; slot = ring_.peek(next_ = next_ + 1)) {
+    if (slot->kept && slot->event != nullptr) slot->event->release();
+  }
+}
+
 void Writer::say(const std::string& sentence) {
   if (callbacks_.log) callbacks_.log(sentence);
 }

@@ -82,6 +82,9 @@ class Writer {
   bool drained();
   // For the end, when waiting longer is of no use: everything unsettled becomes unsaved.
   void give_up_all();
+  // For the very end, or a simulated death: releases the writer's references of published slots that it has
+  // not consumed, so that nothing leaks with the ring.
+  void release_unconsumed();
 
  private:
   static constexpr uint32_t kConsumeMax = 4096;

@@ -49,12 +49,20 @@ class Crash : public ::testing::Test {
       for (auto& [event, text] : open_events) {
         if (event->outcome() == Outcome::stored) stored.emplace_back(event->sequence(), text_of(text));
       }
-      life.writer.reset();
+      die(life);
       database.reset();
       disk->lose(dice());
     }
     stored_count = stored.size();
     return lost;
+  }
+
+  // The process ends: what the database still serves ends before it.
+  static void die(Life& life) {
+    life.writer->release_unconsumed();
+    life.retention.reset();
+    life.history.reset();
+    life.writer.reset();
   }
 
   // Every stored event is read exactly once and in order, with its idempotency id; lost ones are counted.
@@ -129,7 +137,7 @@ TEST_F(Crash, AFullDiskRefusesAndHeals) {
   EXPECT_EQ(datas(*life.read_all("lobby")),
             (std::vector<std::string>{text_of("before"), text_of("waiting"), text_of("after")}));
   // And it is all there after a crash.
-  life.writer.reset();
+  die(life);
   database.reset();
   disk->lose(1);
   database = open();
@@ -165,7 +173,7 @@ TEST_F(Crash, ASyncThatFailsIsNotTakenForOne) {
   EXPECT_TRUE(life.durability->failing());
   for (int i = 0; i < 5 && life.durability->failing(); i++) clock.advance(1'000), life.settle();
   EXPECT_EQ(event->outcome(), Outcome::stored);
-  life.writer.reset();
+  die(life);
   database.reset();
   disk->lose(5);
   database = open();

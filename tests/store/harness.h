@@ -103,6 +103,10 @@ class Life {
                                     [this](RoomId room, Sequence upto) { trims.emplace_back(room, upto); });
   }
 
+  ~Life() {
+    if (writer) writer->release_unconsumed();
+  }
+
   RoomId room(const std::string& name) const { return room_id_of(boot.room_key, "acme", name); }
 
   EventRef encode(const Post& post) const {
