@@ -76,15 +76,18 @@ void Store::start() {
   pthread_setname_np(retainer_.native_handle(), "tw-retention");
 }
 
-void Store::stop(Millis patience) {
-  if (!retainer_.joinable()) return;
+bool Store::stop(Millis patience) {
+  if (!retainer_.joinable()) return stored_all_;
   writer_thread_->stop(patience);
+  stored_all_ = writer_->drained();
+  writer_->release_unconsumed();
   stopping_.store(true, std::memory_order_release);  // partner: read(), retain()
   history_->signal().raise(true);
   retainer_signal_.raise();
   for (std::thread& reader : readers_) reader.join();
   readers_.clear();
   retainer_.join();
+  return stored_all_;
 }
 
 void Store::read() {

@@ -67,8 +67,8 @@ class Store {
   void start();
   void wake_writer() { writer_thread_->wake(); }
   // Nobody publishes or reads any more. Commits everything and a last settled_through; a store that fails is
-  // given `patience` ms.
-  void stop(Millis patience = 5'000);
+  // given `patience` ms. True when everything is stored and settled.
+  bool stop(Millis patience = 5'000);
 
   // For operators.
   const HistoryStore::Counts& history_counts() const { return history_->counts(); }
@@ -93,6 +93,7 @@ class Store {
   std::thread retainer_;
   Signal retainer_signal_;
   std::atomic<bool> stopping_{false};
+  bool stored_all_ = true;  // once stopped
 };
 
 }  // namespace twinwire::store

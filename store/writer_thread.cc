@@ -32,7 +32,6 @@ void WriterThread::stop(Millis patience) {
   minder_stopping_.store(true, std::memory_order_release);  // partner: mind()
   minder_signal_.raise();
   minder_.join();
-  writer_.release_unconsumed();
 }
 
 bool WriterThread::published() const {

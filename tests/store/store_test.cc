@@ -203,7 +203,7 @@ TEST_F(StoreTest, StopOnAFailingStoreEndsInItsTime) {
   disk->set_full(true);
   EventRef event = server.publish("never");
   Millis before = clock.now_ms();
-  server.store->stop(300);
+  EXPECT_FALSE(server.store->stop(300));
   EXPECT_LT(clock.now_ms() - before, 10'000u);
   EXPECT_EQ(event->outcome(), Outcome::unsaved);
 }
