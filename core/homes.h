@@ -53,6 +53,7 @@ struct PresenceDelta {
 struct RoomState {
   RoomId room;
   std::string typing_json;    // data of a `typing` event, empty if nobody types
+  bool anyone_types = false;
   std::string presence_json;  // data of a `presence.diff` with the count
 };
 

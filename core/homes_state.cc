@@ -194,10 +194,12 @@ void Homes::tell_typing(Room& room, const Name& user, bool is_typing) {
 }
 
 RoomState Homes::room_state(RoomId id) {
-  RoomState state{id, {}, {}};
+  RoomState state;
+  state.room = id;
   auto it = rooms_.find(id);
   if (it == rooms_.end()) return state;
   Room& room = *it->second;
+  state.anyone_types = !room.typing.empty();
   state.typing_json = "{\"users\":" + typists_json(room) + "}";
   if (presence_on(room)) state.presence_json = "{\"count\":" + std::to_string(room.present.size()) + "}";
   return state;

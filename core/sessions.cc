@@ -118,6 +118,7 @@ void Sessions::open(ConnectionId connection, StreamRequest request) {
         SessionId id = released.found ? wanted : self.new_session_id();
         if (released.found) shard.metrics().take_overs++;
         self.start(connection, generation, std::move(*kept), id, released.found, std::move(released.present));
+        if (released.found) self.came_home(id);
       });
 }
 
@@ -507,7 +508,8 @@ void Sessions::take_over(SessionId id, const Name& user, ShardIndex new_host, An
   auto it = moved_.find(id);
   if (it == moved_.end()) {
     Released released = release(id, user);
-    if (released.found && new_host != shard_.index()) moved_[id] = Moved{new_host, false, {}};
+    // Until its new host has it, nobody else may take it: a host that is this shard says so in start().
+    if (released.found) moved_[id] = Moved{new_host, new_host == shard_.index(), {}};
     return answer(shard_, std::move(released));
   }
   Moved& moved = it->second;
@@ -526,14 +528,23 @@ void Sessions::take_over(SessionId id, const Name& user, ShardIndex new_host, An
       [id, new_host, answer, early](Shard& shard, Released released) {
         Sessions& self = shard.sessions();
         auto entry = self.moved_.find(id);
-        auto waiting = std::move(entry->second.waiting);
-        entry->second.busy = false;
-        entry->second.waiting.clear();
-        if (released.found && new_host != shard.index()) entry->second.host = new_host;
-        else if (released.found) self.moved_.erase(entry);
+        bool here = released.found && new_host == shard.index();
+        auto waiting = here ? std::deque<std::function<void()>>() : std::move(entry->second.waiting);
+        entry->second.busy = here;
+        if (released.found) entry->second.host = new_host;
+        if (!here) entry->second.waiting.clear();
         if (!early) answer(shard, std::move(released));
         for (auto& next : waiting) next();
       });
+}
+
+// A session taken over has come home: whoever waits for it may ask now.
+void Sessions::came_home(SessionId id) {
+  auto entry = moved_.find(id);
+  if (entry == moved_.end() || entry->second.host != shard_.index()) return;
+  auto waiting = std::move(entry->second.waiting);
+  moved_.erase(entry);
+  for (auto& next : waiting) next();
 }
 
 // The old stream ends here and writes no more; what moves is who it is and where it is present.

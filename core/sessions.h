@@ -147,6 +147,7 @@ class Sessions {
   // ---- the directory: sessions whose id is at home here ----
   void take_over(SessionId id, const Name& user, ShardIndex new_host, Answer<Released> answer);
   ShardIndex located(SessionId id) const;
+  void came_home(SessionId id);
   void forget_moved(SessionId id, ShardIndex host);
   Released release(SessionId id, const Name& user);
 
@@ -214,7 +215,7 @@ class Sessions {
   void go_live(uint32_t session);
   void fall_back(uint32_t session, Sequence cursor);
   Sequence live_cursor(uint32_t session) const;
-  void tell_states(uint32_t session);
+  void tell_states(uint32_t session, bool fresh);
   void tell_room_state(uint32_t session, const Name& room, const RoomState& state);
   // delivery
   static bool wants(const Session& session, const Event& event);

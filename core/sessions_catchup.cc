@@ -275,7 +275,8 @@ void Sessions::read_done(uint32_t index) {
 void Sessions::go_live(uint32_t index) {
   Session& session = sessions_[index];
   Catchup& catchup = *session.catchup;
-  if (session.state == SessionState::lagging) shard_.metrics().caught_up++;
+  bool fresh = session.state != SessionState::lagging;
+  if (!fresh) shard_.metrics().caught_up++;
   session.state = SessionState::live;
   Stream& stream = shard_.outboxes().at(ConnectionId{session.connection});
   bool skipped = catchup.state_skipped;
@@ -288,19 +289,21 @@ void Sessions::go_live(uint32_t index) {
   }
   stream.attention = false;
   session.catchup.reset();
-  if (skipped) tell_states(index);
+  if (skipped) tell_states(index, fresh);
 }
 
-// Typing and presence that passed while the session was away from the live end, once, as they are now.
-void Sessions::tell_states(uint32_t index) {
+// Typing and presence that passed while the session was away from the live end, once, as they are now. A fresh stream
+// has nothing to correct: it is told only who types.
+void Sessions::tell_states(uint32_t index, bool fresh) {
   Session& session = sessions_[index];
   for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session) {
     const LocalRoom& room = rooms_[subscriptions_[s].room];
     shard_.ask<RoomState>(
         shard_.home_of(room.id),
         [id = room.id](Shard& shard, const Answer<RoomState>& answer) { answer(shard, shard.homes().room_state(id)); },
-        [handle = handle(index), name = room.name](Shard& shard, const RoomState& state) {
+        [handle = handle(index), name = room.name, fresh](Shard& shard, const RoomState& state) {
           Sessions& self = shard.sessions();
+          if (fresh && !state.anyone_types) return;
           uint32_t reader = self.find(handle);
           if (reader == kNone || self.sessions_[reader].state != SessionState::live) return;
           self.tell_room_state(reader, name, state);

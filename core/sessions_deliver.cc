@@ -39,7 +39,8 @@ bool Sessions::deliver(const Event& event, uint32_t& budget) {
     if (sub.active) deliver_one(sub.session, event);
   }
   paused_room_ = kNone;
-  if (event.kept()) room.last_kept = event.sequence();
+  // A join's answer may know of newer ones than the ring has brought here yet.
+  if (event.kept()) room.last_kept = std::max(room.last_kept, event.sequence());
   if (event.kind() == EventKind::removal) removed(index, event);
   return true;
 }

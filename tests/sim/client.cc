@@ -9,6 +9,27 @@
 #include "core/json.h"
 #include "tests/sim/world.h"
 
+namespace twinwire {
+
+// Looks into a session that a broken rule is about.
+class SessionsForTest {
+ public:
+  static std::string describe(Sessions& sessions, uint32_t index) {
+    Session& session = sessions.sessions_[index];
+    if (!session.catchup) return "no catch-up";
+    const Catchup& c = *session.catchup;
+    return "joins due " + std::to_string(c.joins_due) + ", cut " + std::to_string(c.cut.value) + ", reading " +
+           std::to_string(c.reading) + ", reads due " + std::to_string(c.reads_due) + ", pushed " +
+           std::to_string(c.pushed) + ", queued " + std::to_string(session.queued) + ", inbox " +
+           std::to_string(c.inbox_last_kept.value) + ", retry at " + std::to_string(c.retry_at) + ", queue " +
+           std::to_string(sessions.queue_.size()) + "+" + std::to_string(sessions.later_.size()) + ", paused " +
+           std::to_string(sessions.paused()) + ", consumed " + std::to_string(sessions.shard_.consumed().value) +
+           ", now " + std::to_string(sessions.shard_.now());
+  }
+};
+
+}  // namespace twinwire
+
 namespace twinwire::sim {
 namespace {
 
@@ -114,7 +135,7 @@ void Client::connect(bool take_over) {
   request.who.user = Name("t", user_);
   request.rooms = rooms_;
   request.poll_wait_ms = settling_ ? 50 : random.below(3000);
-  if (random.chance(800)) request.session = session_;
+  if (settling_ || random.chance(800)) request.session = session_;
   if (take_over) request.session = session_;
   link_.wanted = request.session;
   if (cursor_) {
@@ -194,6 +215,7 @@ void Client::join_or_leave() {
     talk.json = "{\"room\":\"" + pending.room + "\",\"content\":\"x\",\"clientId\":\"" + talk.client_id + "\"}";
     issue(std::move(talk));
   }
+  if (!leave) asked_.insert(pending.room);
   world_.coverage().hit(leave ? "room left" : "room joined");
   issue(std::move(pending));
 }
@@ -360,8 +382,7 @@ void Client::on_log_event(Link& link, uint64_t sequence, const TruthEvent& truth
     if (!owed && link.form == Form::poll && truth.room.starts_with("club")) follow(truth.room, sequence - 1), owed = true;
     owed = owed || link.rooms.contains(truth.room);
     // And a join that is being answered shows by its events.
-    for (const auto& [tag, pending] : pending_)
-      if (!owed && pending.kind == Pending::Kind::join && pending.room == truth.room) follow(truth.room, sequence - 1), owed = true;
+    if (!owed && asked_.contains(truth.room)) follow(truth.room, sequence - 1), owed = true;
     if (!owed && !link.history)
       world_.broken(where(link) + ": event " + std::to_string(sequence) + " of " + truth.room + ", which it does not follow");
   }
@@ -370,7 +391,9 @@ void Client::on_log_event(Link& link, uint64_t sequence, const TruthEvent& truth
   move_cursor(sequence);
   if (inbox && (truth.type == "room.member_added" || truth.type == "room.created")) {
     member_.insert(room);
-    follow(room, sequence);
+    // An old one that is replayed says nothing of today: `connected` has named the rooms of this stream.
+    if (sequence > link.newest) follow(room, sequence);
+    link.rooms.insert(room);
   }
   if (inbox && truth.type == "room.member_removed") {
     // Where the stream was there, the room's own event has ended it; replayed later, the room is gone altogether.
@@ -413,6 +436,7 @@ void Client::on_connected(Link& link, std::string json) {
     else follow(name, std::min(base, link.asked->sequence.value));
   }
   link.rooms = now;
+  link.newest = newest;
   for (auto& [room, list] : intervals_)
     if (!now.contains(room)) unfollow(room, 0);
   if (!cursor_) cursor_ = Cursor{world_.epoch(), {base}};
@@ -558,6 +582,7 @@ void Client::on_answer(const std::string& tag, const std::string& body) {
       auto& list = intervals_[pending.room];
       if (list.empty() || list.back().end != UINT64_MAX) gained_[pending.room] = sequence_of(from);
       follow(pending.room, sequence_of(from));
+      link_.rooms.insert(pending.room);
     }
     member_.insert(pending.room);
   }
@@ -605,8 +630,16 @@ void Client::check_end() {
     if (excused != excused_.end() && sequence <= excused->second) continue;
     if (earliest_ && sequence <= world_.trimmed_through(truth.room)) continue;
     if (owed && !got)
-      world_.broken(name_ + " (" + std::string(word_of(last_form_)) + ") misses event " + std::to_string(sequence) + " of " + truth.room);
+      world_.broken(name_ + " (" + std::string(word_of(last_form_)) + ") misses event " + std::to_string(sequence) + " of " + truth.room +
+                    "; the server says " + server_view());
   }
+}
+
+std::string Client::server_view() const {
+  if (!link_.open) return "nothing: no stream";
+  Sessions& sessions = world_.shard(link_.shard).sessions();
+  uint32_t index = sessions.on_connection(link_.id);
+  return index == UINT32_MAX ? "no session" : sessions.info_json(index) + SessionsForTest::describe(sessions, index);
 }
 
 }  // namespace twinwire::sim

@@ -44,6 +44,7 @@ class Client {
     uint32_t shard = 0;
     ConnectionId id = kNoConnection;
     std::string in;             // bytes read, not yet a whole frame
+    uint64_t newest = 0;        // in the log when `connected` was read
     uint64_t last_sequence = 0; // of this stream: must grow
     bool connected = false;
     std::string sse_id;
@@ -93,6 +94,7 @@ class Client {
   void unfollow(const std::string& room, uint64_t end);
   void roll_back(uint64_t settled);
   void move_cursor(uint64_t sequence);
+  std::string server_view() const;
   std::string where(const Link& link) const;
 
   World& world_;
@@ -109,6 +111,7 @@ class Client {
   std::vector<Pending> unanswered_;                   // sends to repeat after a loss
   std::map<std::string, uint64_t> acked_;             // client id → sequence, answered `stored`
   std::set<std::string> member_;
+  std::set<std::string> asked_;                       // rooms it ever asked to join: an answer may have been lost
   std::map<std::string, uint64_t> excused_;           // trimmed, and told
   std::map<std::string, uint64_t> gained_;
   uint64_t next_tag_ = 1;

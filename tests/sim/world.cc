@@ -372,7 +372,7 @@ void World::quiet() {
     bool read = true;
     for (uint32_t i = 0; i < shard_count_; i++) read = read && ring_->consumed_position(i) >= ring_->claimed();
     calm_ = quiet && settled && read ? calm_ + 1 : 0;
-    if (calm_ > 20) return;
+    if (calm_ > 60) return;  // longer than a session waits before it tries the store again
   }
   std::string who;
   for (auto& client : clients_)
