@@ -204,6 +204,8 @@ void Server::run(ShardThread& self, Engine& engine) {
     turn(self, shard);
     self.drained.store(self.gateway->drained(), std::memory_order_release);  // partner: drained()
     if (self.gateway->busy() || self.loop->ready() || !shard.idle()) continue;
+    // A wake-up by stop() that this turn has taken already must not be slept over.
+    if (stopping_.load(std::memory_order_acquire)) break;  // partner: stop()
     Millis now = options_.clock.now_ms();
     Millis until = std::min(shard.next_deadline(), self.gateway->next_deadline());
     self.loop->wait(static_cast<uint32_t>(until <= now ? 0 : std::min<Millis>(until - now, kSleepMaxMs)));
