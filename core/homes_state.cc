@@ -27,8 +27,8 @@ std::string typists_json(const Room& room) {
 }
 
 std::string state_or_null(const Room& room, const std::string& user) {
-  auto it = room.present.find(Name(room.name.tenant(), user));
-  return it == room.present.end() || it->second.state.empty() ? "null" : it->second.state;
+  const std::string& state = room.present.state(Name(room.name.tenant(), user));
+  return state.empty() ? "null" : state;
 }
 
 std::string_view change_type(Room::Change change) {
@@ -80,12 +80,11 @@ void Homes::presence(std::vector<PresenceDelta> deltas) {
   for (PresenceDelta& delta : deltas) {
     with_room(delta.room, delta.room_name, [this, user = delta.user, sessions = delta.sessions](Room& room) {
       if (!presence_on(room)) return;
-      Present& present = room.present[user];
-      uint32_t before = present.sessions;
+      uint32_t before = room.present.sessions(user);
       // A session's going may overtake its coming only within one batch, so the sum never falls below zero.
-      present.sessions = static_cast<uint32_t>(std::max<int64_t>(0, int64_t{before} + sessions));
-      bool now_present = present.sessions > 0;
-      if (!now_present) room.present.erase(user);
+      auto now = static_cast<uint32_t>(std::max<int64_t>(0, int64_t{before} + sessions));
+      room.present.set_sessions(user, now);
+      bool now_present = now > 0;
       if ((before > 0) == now_present) return;
       std::string name(user.text());
       auto change = now_present ? Room::Change::joined : Room::Change::left;
@@ -100,9 +99,7 @@ void Homes::presence(std::vector<PresenceDelta> deltas) {
 }
 
 void Homes::set_presence_state(Room& room, const Name& user, std::string state) {
-  auto it = room.present.find(user);
-  if (it == room.present.end() || it->second.state == state) return;
-  it->second.state = std::move(state);
+  if (!room.present.set_state(user, std::move(state))) return;
   room.presence_changes.emplace(std::string(user.text()), Room::Change::updated);
   wants_timer(room);
 }
@@ -113,12 +110,14 @@ std::string Homes::presence_list(const Room& room, uint32_t max) const {
   std::string& list = object.begin("users");
   list += '[';
   uint32_t told = 0;
-  for (const auto& [user, present] : room.present) {
-    if (told == max) break;
+  room.present.for_each([&](const Name& user) {
+    if (told == max) return false;
     if (told++) list += ',';
+    const std::string& state = room.present.state(user);
     JsonObject entry(list);
-    entry.field("userId", user.text()).raw("state", present.state.empty() ? "null" : present.state).end();
-  }
+    entry.field("userId", user.text()).raw("state", state.empty() ? "null" : state).end();
+    return true;
+  });
   list += ']';
   object.field("count", static_cast<uint64_t>(room.present.size())).end();
   return out;

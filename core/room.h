@@ -16,6 +16,7 @@
 #include "core/command.h"
 #include "core/event.h"
 #include "core/history.h"
+#include "core/present.h"
 #include "core/types.h"
 
 namespace twinwire {
@@ -83,11 +84,6 @@ struct Unsettled {
   bool answer_with_data = false;     // see Homes::AnswerShape
 };
 
-struct Present {
-  uint32_t sessions = 0;
-  std::string state;  // JSON the user set, empty for none
-};
-
 struct Typist {
   Name user;
   Millis until = 0;
@@ -114,7 +110,7 @@ struct Room {
   std::vector<std::function<void(Room&)>> when_loaded;
   bool in_unsettled = false, in_timed = false;  // whether the lists of homes.h name this room
 
-  std::unordered_map<Name, Present> present;
+  PresentUsers present;
   enum class Change : uint8_t { joined, left, updated };
   std::map<std::string, Change> presence_changes;  // not yet told, by user
   Millis presence_told_at = 0;
