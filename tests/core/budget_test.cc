@@ -1,0 +1,173 @@
+// The memory of idle connections (limits.h): measured on the heap with a whole engine, and added up part by
+// part.
+#include <gtest/gtest.h>
+#include <malloc.h>
+
+#include "core/engine.h"
+#include "core/limits.h"
+#include "core/shard.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+extern "C" size_t __sanitizer_get_current_allocated_bytes();
+#endif
+
+namespace twinwire {
+namespace {
+
+// What the heap has given out, the allocator's own headers and rounding included (without them under a
+// sanitizer).
+size_t heap_bytes() {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  return __sanitizer_get_current_allocated_bytes();
+#else
+  struct mallinfo2 info = mallinfo2();
+  return info.uordblks + info.hblkhd;
+#endif
+}
+
+// The one allocation that a connection makes for itself alone is its user's Name; everything else is in slabs
+// and tables. The server's allocator (mimalloc) gives it the next 16 bytes; glibc's, which counts here, adds
+// its header.
+size_t allocator_difference() {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  return 0;
+#else
+  constexpr size_t kName = 31;  // Name's header, tenant "default", 12 bytes of user
+  void* name = std::malloc(kName);
+  size_t difference = malloc_usable_size(name) + sizeof(size_t) - (kName + 15) / 16 * 16;
+  std::free(name);
+  return difference;
+#endif
+}
+
+class StillClock final : public Clock {
+ public:
+  Millis now_ms() const override { return now; }
+  uint64_t wall_ms() const override { return 1795176000000 + now; }
+  Millis now = 1000;
+};
+
+class Counting final : public Random {
+ public:
+  uint64_t next() override { return ++state_ * 0x9e3779b97f4a7c15; }
+
+ private:
+  uint64_t state_ = 0;
+};
+
+// A store that never heard of anything.
+class Nothing final : public History {
+ public:
+  void read(const ReadRequest&, Done<std::shared_ptr<const ReadAnswer>> done) override {
+    done(std::make_shared<ReadAnswer>());
+  }
+  void load_room(RoomId, const Name&, Done<std::unique_ptr<RoomRecord>> done) override {
+    done(std::make_unique<RoomRecord>());
+  }
+  void load_user(const Name&, RoomId, Done<std::unique_ptr<UserRecord>> done) override {
+    done(std::make_unique<UserRecord>());
+  }
+  void find_idempotent(RoomId, const Name&, std::string_view, Done<IdempotencyRecord> done) override {
+    done({});
+  }
+  bool may_know_room(RoomId) const override { return false; }
+  bool may_know_user(RoomId) const override { return false; }
+  bool may_know_idempotent(RoomId, const Name&, std::string_view) const override { return false; }
+};
+
+// Sockets that take everything; counts what was sent.
+class Sink final : public Transport {
+ public:
+  void send(ConnectionId, const char*, size_t size) override { bytes += size; }
+  void submit() override {}
+  void want_writable(ConnectionId) override {}
+  void close(ConnectionId) override {}
+  void reply(ConnectionId, std::string_view, const Reply&) override {}
+  void stream_opened(ConnectionId) override { opened++; }
+  uint64_t bytes = 0, opened = 0;
+};
+
+struct NoWaker final : Waker {
+  void wake(uint32_t) override {}
+};
+
+class SmallEngine {
+ public:
+  SmallEngine() {
+    boot_.first = Sequence{1};
+    boot_.lease_end = Sequence{uint64_t{1} << 40};
+    boot_.starts.push_back({Sequence{0}, Sequence{1}, DeliverPolicy::publish});
+    Ring::Options options;
+    options.slots = 1 << 14;
+    options.lease_end = boot_.lease_end;
+    ring_ = std::make_unique<Ring>(options, waker_);
+    durability_ = std::make_unique<Durability>(Sequence{0}, Sequence{1});
+    Engine::Parts parts{config_, boot_, clock_, *ring_, *durability_, history_};
+    engine_ = std::make_unique<Engine>(parts, std::vector<Transport*>{&sink}, std::vector<Random*>{&random_});
+  }
+  void open(uint32_t n) {
+    Shard& shard = engine_->shard(ShardIndex{0});
+    shard.connection_opened(ConnectionId{n}, 1);
+    StreamRequest request;
+    char name[13];
+    std::snprintf(name, sizeof name, "user%08u", n);
+    request.who.user = Name("default", name);
+    request.rooms = {"lobby"};
+    shard.open_stream(ConnectionId{n}, std::move(request));
+  }
+  // Ticks until nothing is left to do, timers included.
+  void settle() {
+    Shard& shard = engine_->shard(ShardIndex{0});
+    for (int second = 0; second < 5; second++) {
+      for (int tick = 0; tick < 200; tick++) {
+        shard.tick();
+        Sequence claimed = ring_->claimed();
+        ring_->consumed(ring_->writer_consumer(), claimed, ring_->bytes_in_flight());
+        durability_->set_durable(claimed);
+        durability_->set_synced(claimed);
+      }
+      clock_.now += 1100;
+    }
+  }
+  uint32_t sessions() { return engine_->shard(ShardIndex{0}).sessions().session_count(); }
+
+  Sink sink;
+
+ private:
+  Config config_;
+  StoreBoot boot_;
+  StillClock clock_;
+  Counting random_;
+  Nothing history_;
+  NoWaker waker_;
+  std::unique_ptr<Ring> ring_;
+  std::unique_ptr<Durability> durability_;
+  std::unique_ptr<Engine> engine_;
+};
+
+TEST(Budget, MeasuredOnTheHeap) {
+  SmallEngine small;
+  // First some, so that what grows once is there; the tables of 20,000 are about in the middle of two
+  // doublings.
+  constexpr uint32_t kFirst = 2000, kAll = 22000;
+  for (uint32_t n = 0; n < kFirst; n++) small.open(n);
+  small.settle();
+  const size_t before = heap_bytes();
+  for (uint32_t n = kFirst; n < kAll; n++) {
+    small.open(n);
+    if (n % 1000 == 0) small.settle();
+  }
+  small.settle();
+  const size_t after = heap_bytes();
+  ASSERT_EQ(small.sessions(), kAll);
+  ASSERT_GT(small.sink.bytes, kAll * 100u) << "the streams were not opened";
+  double each =
+      static_cast<double>(after - before) / (kAll - kFirst) - static_cast<double>(allocator_difference());
+  RecordProperty("core_bytes_per_idle_connection", static_cast<int>(each));
+  std::printf("an idle connection: %.0f bytes of core, %u of net, of %u\n", each, kNetConnectionBytes,
+              kIdleConnectionBytes);
+  EXPECT_LE(each + kNetConnectionBytes, kIdleConnectionBytes);
+}
+
+}  // namespace
+}  // namespace twinwire
