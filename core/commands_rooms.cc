@@ -109,7 +109,9 @@ void rooms_join(Shard& shard, Command command) {
       return refuse(host, *kept, Code::limit_exceeded, "the stream follows too many rooms already");
     if (answer.code == Code::forbidden)
       return refuse(host, *kept, Code::forbidden, "this room is by invitation only");
-    join(host, answer.code == Code::ok ? host.cursor(answer.cut).text() : "");
+    // Only a stream that gains the room now has a place where it begins: one that had it may just be losing it.
+    bool gains = answer.code == Code::ok && !answer.followed;
+    join(host, gains ? host.cursor(answer.cut).text() : "");
   });
 }
 

@@ -32,6 +32,12 @@ struct JoinAnswer {
   Sequence trimmed_through;
   Sequence readable_from;  // reads of this user start here
   RoomKind kind = RoomKind::open;
+  bool followed = false;  // Sessions::follow_by_command: the stream had the room already
+  static JoinAnswer failed(Code code) {
+    JoinAnswer answer;
+    answer.code = code;
+    return answer;
+  }
 };
 
 struct UserAnswer {

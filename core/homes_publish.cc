@@ -304,7 +304,7 @@ void Homes::tell_unsaved(Room& room, const Event& event) {
 
 // The tail keeps what is not durable, and as much of the rest as fits.
 void Homes::trim_tail(Room& room, Sequence durable) {
-  if (shard_.engine().mutated(Mutation::tail_drops_above_durable)) durable = kSequenceMax;
+  while (shard_.engine().mutated(Mutation::tail_drops_above_durable) && !room.tail.empty()) room.tail.drop_front();
   while (room.tail.events().size() > kTailEvents || room.tail.bytes() > kTailBytes) {
     if (room.tail.events().front()->sequence() > durable) break;
     room.tail.drop_front();

@@ -27,7 +27,7 @@ void Sessions::move_on() {
     uint32_t index = find(done.session);
     uint32_t room = find_room(done.room);
     if (index != kNone && room != kNone) activate(index, room, done.then, done.answer);
-    else done.then(shard_, JoinAnswer{Code::not_found, {}, {}, {}, {}, RoomKind::open});
+    else done.then(shard_, JoinAnswer::failed(Code::not_found));
   }
   if (paused()) return;  // a delivery stands inside a member list: nobody's cursor may pass it
   std::swap(moving_, queue_);

@@ -303,19 +303,20 @@ void Sessions::follow_by_command(uint32_t index, const Name& name, std::function
   uint32_t room = local_room(id, name);
   if (session.state == SessionState::detached) {
     drop_room_if_unused(room);
-    return then(shard_, JoinAnswer{Code::not_found, {}, {}, {}, {}, RoomKind::open});
+    return then(shard_, JoinAnswer::failed(Code::not_found));
   }
   uint32_t known = subscription_of(index, room);
   if (known != kNone) {
     JoinAnswer already;
     already.cut = shard_.consumed();
+    already.followed = true;
     return then(shard_, already);
   }
   uint32_t count = 0;
   for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session) count++;
   if (count >= shard_.config().limits.rooms_per_stream) {
     drop_room_if_unused(room);
-    return then(shard_, JoinAnswer{Code::limit_exceeded, {}, {}, {}, {}, RoomKind::open});
+    return then(shard_, JoinAnswer::failed(Code::limit_exceeded));
   }
   subscribe(index, room, {0}, false);
   ask_join(index, room, [id, then](Shard& shard, uint32_t joined, const JoinAnswer& answer) {
@@ -332,7 +333,7 @@ void Sessions::follow_by_command(uint32_t index, const Name& name, std::function
 void Sessions::activate(uint32_t index, uint32_t room, const std::function<void(Shard&, JoinAnswer)>& then,
                         JoinAnswer answer) {
   uint32_t subscription = subscription_of(index, room);
-  if (subscription == kNone) return then(shard_, JoinAnswer{Code::not_found, {}, {}, {}, {}, RoomKind::open});
+  if (subscription == kNone) return then(shard_, JoinAnswer::failed(Code::not_found));
   Subscription& sub = subscriptions_[subscription];
   sub.active = true;
   answer.cut = live_cursor(index);

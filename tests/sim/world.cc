@@ -17,7 +17,9 @@ void SimTransport::submit() {
     size_t take = pipe.open && !pipe.closing ? std::min(room, send.size) : 0;
     pipe.buffer.append(send.bytes, take);
     pipe.received += take;
-    if (take && pipe.client && pipe.client->replaced(shard_, send.id))
+    // Its `bye` may still be on the way; anything else may not.
+    bool ending = world_.shard(shard_).outboxes().at(send.id).closing;
+    if (take && !ending && pipe.client && pipe.client->replaced(shard_, send.id))
       world_.broken("the old stream of " + pipe.client->user() + " sends after the new one has begun");
     if (take == send.size) continue;
     world_.coverage().hit(take == 0 ? "send: socket full" : "send: short");
@@ -185,15 +187,19 @@ void World::crash() {
 // What became of the events that were pending when the machine died: the history says it.
 void World::learn_fates() {
   for (auto& [sequence, event] : truth_) {
-    if (event.fate != TruthEvent::Fate::pending) continue;
+    // Given up while its commit was in flight, it may have landed all the same: nobody could know.
+    bool open = event.fate == TruthEvent::Fate::pending || event.fate == TruthEvent::Fate::unsaved;
+    if (!open || checked_ >= sequence) continue;
+    checked_ = sequence;
     RoomId id = room_id_of(boot_.room_key, "t", event.room);
     std::shared_ptr<const ReadAnswer> answer;
     history_->read({id, {sequence - 1}, {sequence}, 1, UINT32_MAX, false}, [&](auto got) { answer = std::move(got); });
     while (!answer && history_->step()) {
     }
     bool there = answer && !answer->events.empty();
-    event.fate = there ? TruthEvent::Fate::stored : TruthEvent::Fate::lost;
-    coverage_.hit(there ? "after a crash: pending was stored" : "after a crash: pending was lost");
+    if (there || event.fate == TruthEvent::Fate::pending)
+      event.fate = there ? TruthEvent::Fate::stored : TruthEvent::Fate::lost;
+    coverage_.hit(there ? "after a crash: an open event was stored" : "after a crash: an open event was lost");
   }
 }
 

@@ -208,6 +208,7 @@ class World {
   bool quieting_ = false;
   bool retention_on_ = false;
   uint32_t calm_ = 0;
+  uint64_t checked_ = 0;  // the newest event whose fate a restart has looked up
   std::vector<EventRef> watched_;  // kept events whose outcome is still open
 };
 
