@@ -254,11 +254,12 @@ void Sessions::read_done(uint32_t index) {
   catchup.held.clear();
   Form form = shard_.outboxes().at(connection).form;
   if (complete) {
-    for (EventRef& event : held)
-      if (wants(session, *event) && still_follows(index, *event))
-        shard_.outboxes().push(connection, Entry::own(std::move(event)));
     session.cursor = std::max(bound, session.cursor);
-    if (!held.empty()) session.cursor = catchup.target;
+    for (EventRef& event : held) {
+      if (!wants(session, *event) || !still_follows(index, *event)) continue;
+      if (event->kept()) session.cursor = event->sequence();
+      shard_.outboxes().push(connection, Entry::own(std::move(event)));
+    }
     return go_live(index);
   }
   bool nothing = shard_.outboxes().queued(connection) == 0 && catchup.poll_frames.empty();

@@ -93,7 +93,12 @@ void Sessions::gained(uint32_t index, const Event& event) {
   if (known != kNone && subscription_of(index, known) != kNone) return;  // follows it, or a command is about to
   bool careless = shard_.engine().mutated(Mutation::inbox_room_without_catch_up);
   bool was_live = session.state == SessionState::live;
-  if (was_live) fall_back(index, event.sequence());
+  if (was_live) {
+    fall_back(index, event.sequence());
+    // What is queued must be out before the first read: only the flush knows whether all of it went.
+    session.catchup->pushed = shard_.outboxes().queued(ConnectionId{session.connection}) > 0;
+    session.catchup->pushed_through = event.sequence();
+  }
   Catchup& catchup = *session.catchup;
   if (catchup.reading) catchup.bound = catchup.bound.value ? std::min(catchup.bound, event.sequence()) : event.sequence();
   follow(index, name, event.sequence());
