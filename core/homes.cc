@@ -40,11 +40,13 @@ Room& Homes::make_room(RoomId id, const Name& name) {
 void Homes::load(Room& room) {
   room.busy++;
   shard_.metrics().store_reads++;
-  shard_.history().load_room(room.id, room.name,
-                             shard_.from_history<std::unique_ptr<RoomRecord>>(
-                                 [id = room.id](Shard& shard, std::unique_ptr<RoomRecord> record) {
-                                   shard.homes().loaded(id, std::move(record));
-                                 }));
+  shard_.use_history([this, id = room.id, name = room.name] {
+    shard_.history().load_room(id, name,
+                               shard_.from_history<std::unique_ptr<RoomRecord>>(
+                                   [id](Shard& shard, std::unique_ptr<RoomRecord> record) {
+                                     shard.homes().loaded(id, std::move(record));
+                                   }));
+  });
 }
 
 void Homes::loaded(RoomId id, std::unique_ptr<RoomRecord> record) {
@@ -132,11 +134,13 @@ UserHome& Homes::make_user(const Name& user) {
   if (shard_.history().may_know_user(inbox)) {
     made.made_known().loading = true;
     shard_.metrics().store_reads++;
-    shard_.history().load_user(user, inbox,
-                               shard_.from_history<std::unique_ptr<UserRecord>>(
-                                   [user](Shard& shard, std::unique_ptr<UserRecord> record) {
-                                     shard.homes().user_loaded(user, std::move(record));
-                                   }));
+    shard_.use_history([this, user, inbox] {
+      shard_.history().load_user(user, inbox,
+                                 shard_.from_history<std::unique_ptr<UserRecord>>(
+                                     [user](Shard& shard, std::unique_ptr<UserRecord> record) {
+                                       shard.homes().user_loaded(user, std::move(record));
+                                     }));
+    });
   }
   return made;
 }
@@ -240,11 +244,13 @@ void Homes::read_loaded(Room& room, const ReadRequest& wanted, Answer<std::share
   request.upto = std::min(request.upto, first - 1);
   room.busy++;
   shard_.metrics().store_reads++;
-  shard_.history().read(
-      request, shard_.from_history<std::shared_ptr<const ReadAnswer>>(
-                   [answer, tail = std::move(tail), wanted](Shard& shard, std::shared_ptr<const ReadAnswer> stored) {
-                     shard.homes().store_read_done(wanted, std::move(tail), std::move(stored), answer);
-                   }));
+  shard_.use_history([this, request, wanted, answer, tail = std::move(tail)] {
+    shard_.history().read(
+        request, shard_.from_history<std::shared_ptr<const ReadAnswer>>(
+                     [answer, tail, wanted](Shard& shard, std::shared_ptr<const ReadAnswer> stored) mutable {
+                       shard.homes().store_read_done(wanted, std::move(tail), std::move(stored), answer);
+                     }));
+  });
 }
 
 void Homes::store_read_done(const ReadRequest& wanted, std::vector<EventRef> tail,

@@ -132,6 +132,8 @@ class Homes {
   void admit_new(Room& room, Command command, const EventDraft& draft, AnswerShape shape, const DedupeKey* key);
   void answer_duplicate(Room& room, Command command, const DedupeEntry& entry, AnswerShape shape);
   void answer_from_store(Room& room, Command command, Sequence sequence, AnswerShape shape);
+  void stored_event_read(RoomId id, const Command& command, Sequence sequence, AnswerShape shape,
+                         const ReadAnswer& answer);
   void ask_store(Room& room, Command command);
   void store_answered(Room& room, const Name& sender, const IdempotencyRecord& record);
   void answer_event(const Command& command, const Event& event, bool stored, bool duplicate, AnswerShape shape);

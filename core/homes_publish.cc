@@ -138,11 +138,12 @@ void Homes::ask_store(Room& room, Command command) {
   room.busy++;
   room.held[sender].push_back(std::move(command));
   shard_.metrics().store_reads++;
-  shard_.history().find_idempotent(
-      room.id, sender, client_id,
-      shard_.from_history<IdempotencyRecord>([id = room.id, sender](Shard& shard, IdempotencyRecord record) {
-        shard.homes().store_answered(*shard.homes().rooms_.at(id), sender, record);
-      }));
+  shard_.use_history([this, id = room.id, sender, client_id] {
+    shard_.history().find_idempotent(
+        id, sender, client_id, shard_.from_history<IdempotencyRecord>([id, sender](Shard& shard, IdempotencyRecord record) {
+          shard.homes().store_answered(*shard.homes().rooms_.at(id), sender, record);
+        }));
+  });
 }
 
 // The store's word on the first held command; then all that waited behind it run again, in order.
@@ -178,21 +179,26 @@ void Homes::answer_from_store(Room& room, Command command, Sequence sequence, An
   ReadRequest request{room.id, sequence - 1, sequence, 1, UINT32_MAX, false};
   auto kept = std::make_shared<Command>(std::move(command));
   room.busy++;
-  shard_.history().read(request, shard_.from_history<std::shared_ptr<const ReadAnswer>>(
-                                     [kept, shape, sequence, id = room.id](Shard& shard,
-                                                                          std::shared_ptr<const ReadAnswer> answer) {
-                                       Homes& homes = shard.homes();
-                                       homes.rooms_.at(id)->busy--;
-                                       if (answer->failed) return shard.reply(*kept, reply_of(storage_unavailable()));
-                                       if (!answer->events.empty())
-                                         return homes.answer_event(*kept, *answer->events[0], true, true, shape);
-                                       // Trimmed or cleared since: the id is all that is left of it.
-                                       Reply reply;
-                                       JsonObject object(reply.body);
-                                       object.field("success", true).field("eventId", shard.cursor(sequence).text());
-                                       object.field("stored", true).field("duplicate", true).end();
-                                       shard.reply(*kept, std::move(reply));
-                                     }));
+  shard_.use_history([this, request, kept, shape, sequence, id = room.id] {
+    shard_.history().read(
+        request, shard_.from_history<std::shared_ptr<const ReadAnswer>>(
+                     [kept, shape, sequence, id](Shard& shard, const std::shared_ptr<const ReadAnswer>& answer) {
+                       shard.homes().stored_event_read(id, *kept, sequence, shape, *answer);
+                     }));
+  });
+}
+
+void Homes::stored_event_read(RoomId id, const Command& command, Sequence sequence, AnswerShape shape,
+                              const ReadAnswer& answer) {
+  rooms_.at(id)->busy--;
+  if (answer.failed) return shard_.reply(command, reply_of(storage_unavailable()));
+  if (!answer.events.empty()) return answer_event(command, *answer.events[0], true, true, shape);
+  // Trimmed or cleared since: the id is all that is left of it.
+  Reply reply;
+  JsonObject object(reply.body);
+  object.field("success", true).field("eventId", shard_.cursor(sequence).text());
+  object.field("stored", true).field("duplicate", true).end();
+  shard_.reply(command, std::move(reply));
 }
 
 void Homes::answer_event(const Command& command, const Event& event, bool stored, bool duplicate, AnswerShape shape) {

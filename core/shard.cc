@@ -18,6 +18,7 @@ Shard::Shard(Engine& engine, ShardIndex index, Transport& transport, Random& ran
       homes_(*this),
       sessions_(*this),
       credits_(engine.parts().mailbox_credits),
+      history_due_max_(engine.parts().mailbox_credits),
       mailbox_(engine.parts().mailbox_requests, engine.parts().mailbox_credits * 2) {
   outboxes_.mutate_join_by_ends = engine.mutated(Mutation::joined_by_ends);
 }

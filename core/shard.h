@@ -123,6 +123,21 @@ class Shard {
   // A History callback that runs `then(Shard&, T)` here.
   template <typename T, typename Then>
   Done<T> from_history(Then then);
+  // Asks the store, now or when fewer answers are due: like asks of other shards, they have a reserved place in the
+  // mailbox. `start` makes exactly one request whose callback is from_history().
+  void use_history(std::function<void()> start) {
+    if (history_due_ == history_due_max_) return history_waiting_.push_back(std::move(start));
+    history_due_++;
+    start();
+  }
+  void history_answered() {
+    history_due_--;
+    if (history_waiting_.empty()) return;
+    auto next = std::move(history_waiting_.front());
+    history_waiting_.pop_front();
+    history_due_++;
+    next();
+  }
   // Runs later in this tick, never within the caller.
   template <typename F>
   void soon(F function) {
@@ -176,6 +191,9 @@ class Shard {
   std::vector<std::deque<Outgoing>> outgoing_;
   uint32_t outgoing_count_ = 0;
   uint32_t credits_;
+  uint32_t history_due_ = 0;
+  const uint32_t history_due_max_;
+  std::deque<std::function<void()>> history_waiting_;
   uint64_t posted_mask_ = 0;
   std::vector<EventRef> tick_events_;  // what this tick's outboxes borrow
   EventRef paused_event_;              // of a delivery that stands inside a member list
@@ -203,13 +221,15 @@ void Answer<T>::operator()(Shard& from, T value) const {
 
 template <typename T, typename Then>
 Done<T> Shard::from_history(Then then) {
-  // A credit would be right here too; reads are bounded by the asks that cause them (one each), which hold one.
   Engine* engine = &engine_;
   ShardIndex to = index_;
   auto shared = std::make_shared<Then>(std::move(then));
   return [engine, to, shared](T value) {
     auto box = std::make_shared<T>(std::move(value));
-    engine->reply_to(to, make_mail([shared, box](Shard& shard) mutable { (*shared)(shard, std::move(*box)); }));
+    engine->reply_to(to, make_mail([shared, box](Shard& shard) mutable {
+                       shard.history_answered();
+                       (*shared)(shard, std::move(*box));
+                     }));
   };
 }
 

@@ -395,6 +395,7 @@ void Client::on_log_event(Link& link, uint64_t sequence, const TruthEvent& truth
     if (sequence > link.newest) follow(room, sequence);
     link.rooms.insert(room);
   }
+  if (truth.type == "room.member_removed" && (inbox || truth.user == user_)) removed_at_[room] = sequence;
   if (inbox && truth.type == "room.member_removed") {
     // Where the stream was there, the room's own event has ended it; replayed later, the room is gone altogether.
     member_.erase(room);
@@ -581,7 +582,8 @@ void Client::on_answer(const std::string& tag, const std::string& body) {
       world_.coverage().hit("room gained by command");
       auto& list = intervals_[pending.room];
       if (list.empty() || list.back().end != UINT64_MAX) gained_[pending.room] = sequence_of(from);
-      follow(pending.room, sequence_of(from));
+      // An answer that was long on its way may be of a membership that has ended since.
+      if (removed_at_[pending.room] <= sequence_of(from)) follow(pending.room, sequence_of(from));
       link_.rooms.insert(pending.room);
     }
     member_.insert(pending.room);

@@ -113,7 +113,7 @@ class Client {
   std::set<std::string> member_;
   std::set<std::string> asked_;                       // rooms it ever asked to join: an answer may have been lost
   std::map<std::string, uint64_t> excused_;           // trimmed, and told
-  std::map<std::string, uint64_t> gained_;
+  std::map<std::string, uint64_t> gained_, removed_at_;
   uint64_t next_tag_ = 1;
   uint32_t paused_ = 0;
   uint32_t speed_ = 4096;
