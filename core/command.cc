@@ -17,15 +17,40 @@ struct FieldName {
 
 // In the order of Field.
 constexpr std::array<FieldName, static_cast<size_t>(Field::count_)> kNames{{
-    {"room", "conversationId"}, {"user", ""},         {"users", ""},       {"content", ""},
-    {"encryptedContent", ""},   {"type", ""},         {"fileUrl", ""},     {"fileName", ""},
-    {"fileSize", ""},           {"replyTo", ""},      {"clientId", ""},    {"ack", ""},
-    {"exclude", ""},            {"limit", ""},        {"before", ""},      {"after", ""},
-    {"join", ""},               {"participantIds", ""}, {"name", ""},      {"isGroup", ""},
-    {"open", ""},               {"state", ""},        {"data", ""},        {"ephemeral", ""},
-    {"session", ""},            {"id", ""},           {"token", ""},       {"userId", ""},
-    {"userName", ""},           {"messageId", ""},    {"upTo", ""},        {"camera", ""},
-    {"mic", ""},                {"screen", ""},
+    {"room", "conversationId"},
+    {"user", ""},
+    {"users", ""},
+    {"content", ""},
+    {"encryptedContent", ""},
+    {"type", ""},
+    {"fileUrl", ""},
+    {"fileName", ""},
+    {"fileSize", ""},
+    {"replyTo", ""},
+    {"clientId", ""},
+    {"ack", ""},
+    {"exclude", ""},
+    {"limit", ""},
+    {"before", ""},
+    {"after", ""},
+    {"join", ""},
+    {"participantIds", ""},
+    {"name", ""},
+    {"isGroup", ""},
+    {"open", ""},
+    {"state", ""},
+    {"data", ""},
+    {"ephemeral", ""},
+    {"session", ""},
+    {"id", ""},
+    {"token", ""},
+    {"userId", ""},
+    {"userName", ""},
+    {"messageId", ""},
+    {"upTo", ""},
+    {"camera", ""},
+    {"mic", ""},
+    {"screen", ""},
 }};
 
 constexpr size_t kListMax = 256;
@@ -41,8 +66,8 @@ Error invalid(const FieldSpec& spec, std::string_view what) {
 bool is_event_type(std::string_view text) {
   if (text.empty() || text.size() > 64) return false;
   for (char c : text) {
-    bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
-              c == ':' || c == '-';
+    bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+              c == '.' || c == ':' || c == '-';
     if (!ok) return false;
   }
   return true;
@@ -57,7 +82,8 @@ bool one_of(std::string_view words, std::string_view word) {
   return false;
 }
 
-Result<std::string> text_value(const FieldSpec& spec, simdjson::dom::element value, const NameLimits& limits) {
+Result<std::string> text_value(const FieldSpec& spec, simdjson::dom::element value,
+                               const NameLimits& limits) {
   std::string_view text;
   if (value.get_string().get(text)) return invalid(spec, "must be a string");
   switch (spec.shape) {
@@ -161,7 +187,8 @@ bool has_control(std::string_view text) {
 uint64_t Args::content_hash() const {
   std::string all;
   for (const Value& value : values_) {  // decode_args sets them in the row's order
-    if (value.field == Field::ack || value.field == Field::session || value.field == Field::client_id) continue;
+    if (value.field == Field::ack || value.field == Field::session || value.field == Field::client_id)
+      continue;
     all += static_cast<char>(value.field);
     append_sized(all, value.text);
   }
@@ -186,7 +213,8 @@ Result<Args> decode_args(const CommandRow& row, std::string_view json, const Nam
   if (!json.empty()) {
     simdjson::dom::element document;
     if (auto error = parser.parse(json.data(), json.size()).get(document))
-      return fail(Code::invalid_json, std::string("the body is not valid JSON: ") + simdjson::error_message(error));
+      return fail(Code::invalid_json,
+                  std::string("the body is not valid JSON: ") + simdjson::error_message(error));
     if (document.get_object().get(object))
       return fail(Code::invalid_argument, "the parameters must be a JSON object");
   }

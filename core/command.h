@@ -20,22 +20,54 @@ namespace twinwire {
 
 // Every parameter any command has, once. The wire name is in the table of command.cc.
 enum class Field : uint8_t {
-  room, user, users, content, encrypted_content, type, file_url, file_name, file_size, reply_to, client_id, ack, exclude,
-  limit, before, after, join, participants, name, is_group, open, state, data, ephemeral, session, id, token, user_id,
-  user_name, message_id, up_to, camera, mic, screen, count_
+  room,
+  user,
+  users,
+  content,
+  encrypted_content,
+  type,
+  file_url,
+  file_name,
+  file_size,
+  reply_to,
+  client_id,
+  ack,
+  exclude,
+  limit,
+  before,
+  after,
+  join,
+  participants,
+  name,
+  is_group,
+  open,
+  state,
+  data,
+  ephemeral,
+  session,
+  id,
+  token,
+  user_id,
+  user_name,
+  message_id,
+  up_to,
+  camera,
+  mic,
+  screen,
+  count_
 };
 
 // What a parameter must look like. Sizes in bytes come from limits and are checked while decoding.
 enum class Shape : uint8_t {
-  room_name,    // 1…128 bytes of valid UTF-8 without control characters; "conversationId" is accepted too
-  user_name,    // likewise
-  user_names,   // an array of them, at most 256
-  text,         // any string
-  word,         // a string from FieldSpec::words
-  event_type,   // [A-Za-z0-9_.:-]{1,64}
-  integer,      // 0…max
+  room_name,   // 1…128 bytes of valid UTF-8 without control characters; "conversationId" is accepted too
+  user_name,   // likewise
+  user_names,  // an array of them, at most 256
+  text,        // any string
+  word,        // a string from FieldSpec::words
+  event_type,  // [A-Za-z0-9_.:-]{1,64}
+  integer,     // 0…max
   boolean,
-  object,       // any JSON value, kept as raw JSON
+  object,          // any JSON value, kept as raw JSON
   cursor_or_time,  // an eventId, a messageId, or an RFC 3339 time
 };
 
@@ -43,8 +75,8 @@ struct FieldSpec {
   Field field;
   Shape shape;
   bool required = false;
-  uint64_t max = 0;                // integer: greatest value; text: greatest size in bytes (0: the message limit)
-  std::string_view words = {};     // word: "a|b|c"
+  uint64_t max = 0;  // integer: greatest value; text: greatest size in bytes (0: the message limit)
+  std::string_view words = {};  // word: "a|b|c"
 };
 
 // The decoded parameters. Absent ones read as empty.
@@ -63,7 +95,8 @@ class Args {
     set(field, "");
     list_ = std::move(list);
   }
-  // Of everything that makes the command what it is: tells a retry from another command with the same clientId.
+  // Of everything that makes the command what it is: tells a retry from another command with the same
+  // clientId.
   uint64_t content_hash() const;
 
  private:
@@ -95,13 +128,13 @@ struct Command {
   const CommandRow* row = nullptr;
   Args args;
   Identity who;
-  SessionId session;            // the stream that sent it (WS), or the one a POST named; none otherwise
-  bool backend = false;         // an operator or a backend with a key: may publish anywhere
+  SessionId session;     // the stream that sent it (WS), or the one a POST named; none otherwise
+  bool backend = false;  // an operator or a backend with a key: may publish anywhere
   ShardIndex origin{};
   ConnectionId connection = kNoConnection;  // on origin; answers go there
   uint32_t connection_generation = 0;       // answers to a connection that has gone are dropped
-  std::string answer_fields;                // at home: what the answer says beside the event's id, inside of an object
-  std::string tag;                          // WS: the raw JSON of "id" ("" when absent)
+  std::string answer_fields;  // at home: what the answer says beside the event's id, inside of an object
+  std::string tag;            // WS: the raw JSON of "id" ("" when absent)
 };
 
 class Shard;

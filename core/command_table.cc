@@ -5,8 +5,8 @@
 namespace twinwire {
 namespace {
 
-constexpr uint64_t kIdMax = 128;      // bytes of a clientId
-constexpr uint64_t kNameMax = 256;    // bytes of a title or a file's name
+constexpr uint64_t kIdMax = 128;    // bytes of a clientId
+constexpr uint64_t kNameMax = 256;  // bytes of a title or a file's name
 constexpr uint64_t kUrlMax = 2048;
 
 constexpr FieldSpec kRoom{Field::room, Shape::room_name, true};

@@ -24,7 +24,9 @@ void accept(Shard& shard, const Command& command, std::string_view fields) {
   shard.reply(command, std::move(reply));
 }
 
-Name room_of(const Command& command) { return Name(command.who.user.tenant(), command.args.text(Field::room)); }
+Name room_of(const Command& command) {
+  return Name(command.who.user.tenant(), command.args.text(Field::room));
+}
 
 void at_room(Shard& shard, Command command, std::function<void(Shard&, Room&, Command&)> use) {
   Name name = room_of(command);
@@ -56,8 +58,8 @@ Exclude exclude_of(const Command& command) {
 bool is_own_type(std::string_view type) {
   for (std::string_view own : {"connected", "bye", "reset", "typing", "ping", "pong", "reply"})
     if (type == own) return true;
-  for (std::string_view prefix : {"auth.", "message.", "room.", "presence.", "receipt.", "media.", "call.", "bot.",
-                                  "ai.", "stream."})
+  for (std::string_view prefix :
+       {"auth.", "message.", "room.", "presence.", "receipt.", "media.", "call.", "bot.", "ai.", "stream."})
     if (type.starts_with(prefix)) return true;
   return false;
 }
@@ -75,8 +77,10 @@ std::string message_data(Shard& shard, const Command& command, uint32_t& place) 
   place = static_cast<uint32_t>(data.size() + sizeof("\"id\":\"") - 1 + 13);
   message.field("id", id).field("room", args.text(Field::room)).field("userId", command.who.user.text());
   if (args.has(Field::type)) message.field("type", args.text(Field::type));
-  if (args.has(Field::content)) message.field("content", args.text(Field::content));
-  else message.raw("content", "null");
+  if (args.has(Field::content))
+    message.field("content", args.text(Field::content));
+  else
+    message.raw("content", "null");
   message.text_or_null("encryptedContent", args.text(Field::encrypted_content));
   message.text_or_null("fileUrl", args.text(Field::file_url));
   message.text_or_null("fileName", args.text(Field::file_name));
@@ -90,7 +94,8 @@ std::string message_data(Shard& shard, const Command& command, uint32_t& place) 
 void messages_send(Shard& shard, Command command) {
   const Args& args = command.args;
   if (!args.has(Field::content) && !args.has(Field::encrypted_content) && !args.has(Field::file_url))
-    return refuse(shard, command, Code::invalid_argument, "'content', 'encryptedContent' or 'fileUrl' is required");
+    return refuse(shard, command, Code::invalid_argument,
+                  "'content', 'encryptedContent' or 'fileUrl' is required");
   at_room(shard, std::move(command), [](Shard& home, Room& room, Command& sent) {
     if (!may_act(home, room, sent)) return;
     EventDraft draft;
@@ -155,18 +160,20 @@ std::optional<Mark> parse_mark(std::string_view text) {
   uint64_t ms = 0;
   if (*rest == '.') {
     uint64_t scale = 100;
-    for (rest++; *rest >= '0' && *rest <= '9'; rest++, scale /= 10) ms += scale * static_cast<uint64_t>(*rest - '0');
+    for (rest++; *rest >= '0' && *rest <= '9'; rest++, scale /= 10)
+      ms += scale * static_cast<uint64_t>(*rest - '0');
   }
   if (std::string_view(rest) != "Z" && std::string_view(rest) != "+00:00") return std::nullopt;
   return Mark{std::nullopt, static_cast<uint64_t>(timegm(&utc)) * 1000 + ms};
 }
 
-// One messages.load under way: pages of the room's log, newest first (or oldest first with `after`), until enough.
+// One messages.load under way: pages of the room's log, newest first (or oldest first with `after`), until
+// enough.
 struct Load {
   Command command;
   Name room;
-  Sequence floor;   // nothing at or below
-  Sequence upto;    // nothing above
+  Sequence floor;  // nothing at or below
+  Sequence upto;   // nothing above
   std::optional<Mark> before, after;
   uint32_t limit = 50;
   bool forward = false;
@@ -201,7 +208,8 @@ void answer_load(Shard& shard, Load& load, bool more) {
 bool take_page(Load& load, const ReadAnswer& page) {
   auto take = [&](const EventRef& event) {
     if (event->type() != "message.created") return false;
-    if (load.before && !load.before->sequence && event->wall_ms() >= load.before->wall_ms) return load.forward;
+    if (load.before && !load.before->sequence && event->wall_ms() >= load.before->wall_ms)
+      return load.forward;
     if (load.after && !load.after->sequence && event->wall_ms() <= load.after->wall_ms) return !load.forward;
     load.messages.push_back(event);
     return load.messages.size() > load.limit;
@@ -217,7 +225,8 @@ bool take_page(Load& load, const ReadAnswer& page) {
 }
 
 void page_read(Shard& shard, std::shared_ptr<Load> load, const ReadAnswer& page) {
-  if (page.failed) return refuse(shard, load->command, Code::storage_unavailable, "the history cannot be read now");
+  if (page.failed)
+    return refuse(shard, load->command, Code::storage_unavailable, "the history cannot be read now");
   bool enough = take_page(*load, page);
   if (load->messages.size() > load->limit) {
     load->messages.pop_back();
@@ -225,8 +234,10 @@ void page_read(Shard& shard, std::shared_ptr<Load> load, const ReadAnswer& page)
   }
   if (enough || !page.more || page.events.empty() || ++load->pages == kLoadPagesMax)
     return answer_load(shard, *load, !enough && page.more && !page.events.empty());
-  if (load->forward) load->floor = page.events.back()->sequence();
-  else load->upto = page.events.front()->sequence() - 1;
+  if (load->forward)
+    load->floor = page.events.back()->sequence();
+  else
+    load->upto = page.events.front()->sequence() - 1;
   load_page(shard, std::move(load));
 }
 
@@ -248,17 +259,22 @@ void load_at_home(Shard& shard, Command command, std::optional<Sequence> cut) {
     const Args& args = asked.args;
     load->room = room.name;
     load->limit = static_cast<uint32_t>(std::max<uint64_t>(1, args.number(Field::limit, 50)));
-    for (auto [field, mark] : {std::pair{Field::before, &load->before}, std::pair{Field::after, &load->after}}) {
+    for (auto [field, mark] :
+         {std::pair{Field::before, &load->before}, std::pair{Field::after, &load->after}}) {
       if (!args.has(field)) continue;
       *mark = parse_mark(args.text(field));
-      if (!*mark) return refuse(home, asked, Code::invalid_argument, "'" + std::string(wire_name(field)) + "' must be an eventId or a time such as 2026-11-20T12:00:00Z");
+      if (!*mark)
+        return refuse(home, asked, Code::invalid_argument,
+                      "'" + std::string(wire_name(field)) +
+                          "' must be an eventId or a time such as 2026-11-20T12:00:00Z");
     }
     load->forward = load->after && !load->before;
     load->upto = cut ? *cut : home.barrier();
     Sequence from = room.readable_from(asked.who.user);
     load->floor = from.value ? from - 1 : from;
     if (load->before && load->before->sequence)
-      load->upto = std::min(load->upto, *load->before->sequence - std::min<uint64_t>(1, load->before->sequence->value));
+      load->upto = std::min(load->upto,
+                            *load->before->sequence - std::min<uint64_t>(1, load->before->sequence->value));
     if (load->after && load->after->sequence) load->floor = std::max(load->floor, *load->after->sequence);
     if (cut) load->last_event_id = home.cursor(*cut).text();
     load->command = std::move(asked);
@@ -268,7 +284,8 @@ void load_at_home(Shard& shard, Command command, std::optional<Sequence> cut) {
 
 }  // namespace
 
-// On the session's host: with `join` the stream gains the room first, and the answer ends where the stream begins.
+// On the session's host: with `join` the stream gains the room first, and the answer ends where the stream
+// begins.
 void messages_load(Shard& shard, Command command) {
   auto kept = std::make_shared<Command>(std::move(command));
   ShardIndex home = shard.home_of(shard.room_id(room_of(*kept)));
@@ -277,12 +294,17 @@ void messages_load(Shard& shard, Command command) {
   }
   uint32_t session = kept->session.none() ? kNone : shard.sessions().find(kept->session);
   if (session == kNone || shard.sessions().at(session).user != kept->who.user)
-    return refuse(shard, *kept, Code::invalid_argument, "'join' needs the session whose stream gains the room");
-  shard.sessions().follow_by_command(session, room_of(*kept), [kept, home](Shard& host, const JoinAnswer& answer) {
-    if (answer.code != Code::ok)
-      return refuse(host, *kept, answer.code, answer.code == Code::forbidden ? "you are not a member of this room" : "the stream cannot gain this room now");
-    host.post(home, [kept, cut = answer.cut](Shard& there) { load_at_home(there, std::move(*kept), cut); });
-  });
+    return refuse(shard, *kept, Code::invalid_argument,
+                  "'join' needs the session whose stream gains the room");
+  shard.sessions().follow_by_command(
+      session, room_of(*kept), [kept, home](Shard& host, const JoinAnswer& answer) {
+        if (answer.code != Code::ok)
+          return refuse(host, *kept, answer.code,
+                        answer.code == Code::forbidden ? "you are not a member of this room"
+                                                       : "the stream cannot gain this room now");
+        host.post(home,
+                  [kept, cut = answer.cut](Shard& there) { load_at_home(there, std::move(*kept), cut); });
+      });
 }
 
 }  // namespace twinwire

@@ -16,8 +16,10 @@ std::string Homes::room_json(const Room& room, bool with_participants) {
   JsonObject object(out);
   static constexpr std::string_view kKinds[] = {"open", "closed", "direct", "inbox"};
   object.field("id", room.name.text()).text_or_null("name", room.title);
-  object.field("kind", kKinds[static_cast<size_t>(room.kind)]).field("isGroup", room.kind == RoomKind::closed);
-  object.text_or_null("createdBy", room.created_by).field("createdAt", format_timestamp(room.created_wall_ms));
+  object.field("kind", kKinds[static_cast<size_t>(room.kind)])
+      .field("isGroup", room.kind == RoomKind::closed);
+  object.text_or_null("createdBy", room.created_by)
+      .field("createdAt", format_timestamp(room.created_wall_ms));
   object.field("updatedAt", format_timestamp(room.updated_wall_ms));
   if (with_participants) {
     std::vector<std::string_view> users;
@@ -38,9 +40,10 @@ std::string Homes::room_json(const Room& room, bool with_participants) {
 
 namespace {
 
-// Claims the member's event and makes the user's home follow. The room must be loaded and not hold the user yet.
-Result<EventRef> add_member(Shard& home, Room& room, const Name& user, const Name& by, Ring::Priority priority,
-                            std::string_view inbox_type) {
+// Claims the member's event and makes the user's home follow. The room must be loaded and not hold the user
+// yet.
+Result<EventRef> add_member(Shard& home, Room& room, const Name& user, const Name& by,
+                            Ring::Priority priority, std::string_view inbox_type) {
   std::string data = "{\"userId\":" + json_string(user.text()) + "}";
   EventDraft draft;
   draft.type = "room.member_added";
@@ -53,9 +56,9 @@ Result<EventRef> add_member(Shard& home, Room& room, const Name& user, const Nam
   if (!event) return event;
   room.members[user] = (*event)->sequence();
   Membership membership{room.id, room.name, room.kind, (*event)->sequence()};
-  Homes::InboxEvent told{user, std::string(inbox_type), std::string(room.name.text()),
-                         "{\"userId\":" + json_string(user.text()) + ",\"room\":" + Homes::room_json(room, true) + "}",
-                         true};
+  Homes::InboxEvent told{
+      user, std::string(inbox_type), std::string(room.name.text()),
+      "{\"userId\":" + json_string(user.text()) + ",\"room\":" + Homes::room_json(room, true) + "}", true};
   home.post(home.home_of(home.inbox_id(user)), [user, membership, told](Shard& shard) {
     shard.homes().membership_changed(user, membership, true, told);
   });
@@ -98,21 +101,24 @@ void rooms_join(Shard& shard, Command command) {
   auto kept = std::make_shared<Command>(std::move(command));
   ShardIndex home = shard.home_of(shard.room_id(room_of(*kept)));
   auto join = [kept, home](Shard& from, std::string last_event_id) {
-    from.post(home, [kept, last_event_id](Shard& there) { join_at_home(there, std::move(*kept), last_event_id); });
+    from.post(home,
+              [kept, last_event_id](Shard& there) { join_at_home(there, std::move(*kept), last_event_id); });
   };
   uint32_t session = kept->session.none() ? kNone : shard.sessions().find(kept->session);
   if (session == kNone || shard.sessions().at(session).user != kept->who.user ||
       shard.sessions().at(session).state == SessionState::detached)
     return join(shard, "");
-  shard.sessions().follow_by_command(session, room_of(*kept), [kept, join](Shard& host, const JoinAnswer& answer) {
-    if (answer.code == Code::limit_exceeded)
-      return refuse(host, *kept, Code::limit_exceeded, "the stream follows too many rooms already");
-    if (answer.code == Code::forbidden)
-      return refuse(host, *kept, Code::forbidden, "this room is by invitation only");
-    // Only a stream that gains the room now has a place where it begins: one that had it may just be losing it.
-    bool gains = answer.code == Code::ok && !answer.followed;
-    join(host, gains ? host.cursor(answer.cut).text() : "");
-  });
+  shard.sessions().follow_by_command(
+      session, room_of(*kept), [kept, join](Shard& host, const JoinAnswer& answer) {
+        if (answer.code == Code::limit_exceeded)
+          return refuse(host, *kept, Code::limit_exceeded, "the stream follows too many rooms already");
+        if (answer.code == Code::forbidden)
+          return refuse(host, *kept, Code::forbidden, "this room is by invitation only");
+        // Only a stream that gains the room now has a place where it begins: one that had it may just be
+        // losing it.
+        bool gains = answer.code == Code::ok && !answer.followed;
+        join(host, gains ? host.cursor(answer.cut).text() : "");
+      });
 }
 
 // ---- rooms.leave, rooms.clear ----
@@ -156,7 +162,8 @@ void rooms_clear(Shard& shard, Command command) {
     if (!event) return home.reply(asked, reply_of(event.error()));
     Sequence cleared = (*event)->sequence();
     room.cleared_through = cleared;
-    room.tail.remove_if([&](const EventRef& e) { return e->sequence() < cleared && e->type().starts_with("message."); });
+    room.tail.remove_if(
+        [&](const EventRef& e) { return e->sequence() < cleared && e->type().starts_with("message."); });
     answer_when_stored(room, std::move(asked), "");
   });
 }
@@ -176,9 +183,10 @@ std::string hex_of(std::string_view prefix, XXH128_hash_t hash) {
   return fmt::format("{}{:016x}{:016x}", prefix, hash.high64, hash.low64);
 }
 
-// A direct room's id comes from the sorted pair, so both sides find the same one; a group's from its clientId, so a
-// retry does too, or from chance.
-std::string room_name_for(Shard& shard, const Command& command, RoomKind kind, const std::vector<std::string>& others) {
+// A direct room's id comes from the sorted pair, so both sides find the same one; a group's from its
+// clientId, so a retry does too, or from chance.
+std::string room_name_for(Shard& shard, const Command& command, RoomKind kind,
+                          const std::vector<std::string>& others) {
   std::string key;
   if (kind == RoomKind::direct) {
     std::string a(command.who.user.text()), b = others.front();
@@ -191,7 +199,8 @@ std::string room_name_for(Shard& shard, const Command& command, RoomKind kind, c
     key.assign(reinterpret_cast<const char*>(random), sizeof random);
   }
   uint64_t seed = shard.engine().boot().room_key;
-  return hex_of(kind == RoomKind::direct ? "direct-" : "group-", XXH3_128bits_withSeed(key.data(), key.size(), seed));
+  return hex_of(kind == RoomKind::direct ? "direct-" : "group-",
+                XXH3_128bits_withSeed(key.data(), key.size(), seed));
 }
 
 void create_at_home(Shard& home, Room& room, Command& asked, const NewRoom& wanted) {
@@ -256,7 +265,8 @@ void rooms_create(Shard& shard, Command command) {
       return refuse(shard, command, Code::invalid_argument, "'name' must not begin with direct- or group-");
   } else {
     if (others.empty())
-      return refuse(shard, command, Code::invalid_argument, "'participantIds' must name somebody besides yourself");
+      return refuse(shard, command, Code::invalid_argument,
+                    "'participantIds' must name somebody besides yourself");
     wanted.kind = !args.flag(Field::is_group) && others.size() == 1 ? RoomKind::direct : RoomKind::closed;
     name = room_name_for(shard, command, wanted.kind, others);
   }
@@ -331,13 +341,16 @@ void rooms_load(Shard& shard, Command command) {
   list->command = std::move(command);
   shard.homes().with_user(user, [&shard, list](UserHome& home) {
     if (home.load_failed())
-      return refuse(shard, list->command, Code::storage_unavailable, "your rooms cannot be read now; try again shortly");
+      return refuse(shard, list->command, Code::storage_unavailable,
+                    "your rooms cannot be read now; try again shortly");
     if (!home.known || home.known->memberships.empty()) return answer_list(shard, *list);
     list->due = home.known->memberships.size();
     for (const Membership& membership : home.known->memberships) {
       shard.ask<Summary>(
           shard.home_of(membership.room),
-          [name = membership.room_name](Shard& there, Answer<Summary> answer) { summarise(there, name, std::move(answer)); },
+          [name = membership.room_name](Shard& there, Answer<Summary> answer) {
+            summarise(there, name, std::move(answer));
+          },
           [list](Shard& there, Summary summary) {
             list->rooms.push_back(std::move(summary));
             if (--list->due == 0) answer_list(there, *list);

@@ -36,7 +36,8 @@ void presence_set(Shard& shard, Command command) {
     if (!home.homes().presence_on(room))
       return refuse(home, asked, Code::conflict, "presence is off in this room");
     if (!room.present.contains(asked.who.user))
-      return refuse(home, asked, Code::conflict, "you are not present in this room: open a stream that follows it first");
+      return refuse(home, asked, Code::conflict,
+                    "you are not present in this room: open a stream that follows it first");
     home.homes().set_presence_state(room, asked.who.user, std::string(asked.args.text(Field::state)));
     accept(home, asked);
   });
@@ -45,7 +46,8 @@ void presence_set(Shard& shard, Command command) {
 void session_info(Shard& shard, Command command) {
   uint32_t session = command.session.none() ? kNone : shard.sessions().find(command.session);
   if (session == kNone || shard.sessions().at(session).user != command.who.user)
-    return refuse(shard, command, Code::not_found, "no such session of yours; name it in the Twinwire-Session header");
+    return refuse(shard, command, Code::not_found,
+                  "no such session of yours; name it in the Twinwire-Session header");
   std::string info = shard.sessions().info_json(session);
   accept(shard, command, std::string_view(info).substr(1, info.size() - 2));
 }

@@ -12,29 +12,30 @@ namespace twinwire {
 // When an event may be delivered (the fan-out barrier).
 enum class DeliverPolicy : uint8_t { publish, commit };
 
-// One start of the server on this data directory. Cursors in (settled, first) belong to what may have been lost.
+// One start of the server on this data directory. Cursors in (settled, first) belong to what may have been
+// lost.
 struct StartRecord {
-  Sequence settled;                                  // R: settled through when this run began
-  Sequence first;                                    // L: the first sequence of this run
-  DeliverPolicy previous = DeliverPolicy::publish;   // the policy of the run that ended
+  Sequence settled;                                 // R: settled through when this run began
+  Sequence first;                                   // L: the first sequence of this run
+  DeliverPolicy previous = DeliverPolicy::publish;  // the policy of the run that ended
 };
 
 // What opening a data directory tells the engine (design: "Crash", "Lease").
 struct StoreBoot {
   Epoch epoch;
-  uint64_t room_key = 0;             // seed of the RoomId hash
-  Sequence first;                    // first sequence of this run
-  Sequence lease_end;                // sequences below it may be given
-  Sequence settled;                  // last settled_through on disk
-  std::vector<StartRecord> starts;   // oldest first; the last one is this run
+  uint64_t room_key = 0;            // seed of the RoomId hash
+  Sequence first;                   // first sequence of this run
+  Sequence lease_end;               // sequences below it may be given
+  Sequence settled;                 // last settled_through on disk
+  std::vector<StartRecord> starts;  // oldest first; the last one is this run
 };
 
 class Durability {
  public:
-  explicit Durability(Sequence settled, Sequence first)
-      : durable_(first.value - 1), synced_(settled.value) {}
+  explicit Durability(Sequence settled, Sequence first) : durable_(first.value - 1), synced_(settled.value) {}
 
-  // Everything up to here is settled (stored or unsaved, or had nothing to store). Moves after the outcomes are set.
+  // Everything up to here is settled (stored or unsaved, or had nothing to store). Moves after the outcomes
+  // are set.
   Sequence durable() const { return {durable_.load(std::memory_order_acquire)}; }
   // The last settled_through that is on disk. Ids that are no kept event's own never go past it.
   Sequence synced() const { return {synced_.load(std::memory_order_acquire)}; }
@@ -49,8 +50,9 @@ class Durability {
   void set_accepting(bool b) { accepting_.store(b, std::memory_order_release); }
   void set_failing(bool b) { failing_.store(b, std::memory_order_release); }
 
-  // Shards that want to hear of progress (pending acks, or slots behind the barrier) set their bit before they
-  // sleep; after moving anything above the writer takes the mask and calls Ring::wake_if_sleeping for each bit.
+  // Shards that want to hear of progress (pending acks, or slots behind the barrier) set their bit before
+  // they sleep; after moving anything above the writer takes the mask and calls Ring::wake_if_sleeping for
+  // each bit.
   void wait_for_progress(ShardIndex shard) { waiting_.fetch_or(mask_of(shard), std::memory_order_seq_cst); }
   uint64_t take_waiting() {
     // Dekker with idle(): either we see the bit, or the shard's second look sees how far the writer is.

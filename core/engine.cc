@@ -23,7 +23,8 @@ void Engine::reply_to(ShardIndex to, MailRef mail) {
 void Engine::room_trimmed(RoomId room, Sequence trimmed_through) {
   Shard& home = *shards_[room.high % shards_.size()];
   // Not lost when the mailbox is full: the next read of the room brings it.
-  MailRef mail = make_mail([room, trimmed_through](Shard& shard) { shard.homes().trimmed(room, trimmed_through); });
+  MailRef mail =
+      make_mail([room, trimmed_through](Shard& shard) { shard.homes().trimmed(room, trimmed_through); });
   if (home.mailbox_.try_post(mail)) parts_.ring.wake_if_sleeping(index_of(home.index()));
 }
 

@@ -1,6 +1,7 @@
 // Engine: the shards and what they share: ring, durability, history, configuration.
 // Not here: threads. The server gives each shard a thread, the simulator runs them all in one.
-// Constant after construction but for `draining`; everything mutable belongs to a shard or is an atomic of its own.
+// Constant after construction but for `draining`; everything mutable belongs to a shard or is an atomic of
+// its own.
 #pragma once
 
 #include <atomic>

@@ -31,14 +31,15 @@ std::string format_timestamp(uint64_t wall_ms) {
   time_t seconds = static_cast<time_t>(wall_ms / 1000);
   std::tm utc{};
   gmtime_r(&seconds, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
-                     utc.tm_hour, utc.tm_min, utc.tm_sec, wall_ms % 1000);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1,
+                     utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, wall_ms % 1000);
 }
 
 // Builds the JSON and the two forms. A friend, so that Event's header stays free of the encoding.
 class EventCoder {
  public:
-  EventCoder(const EventDraft& draft, Epoch epoch, bool direct) : draft_(draft), epoch_(epoch), direct_(direct) {
+  EventCoder(const EventDraft& draft, Epoch epoch, bool direct)
+      : draft_(draft), epoch_(epoch), direct_(direct) {
     write_json();
   }
 
@@ -106,7 +107,8 @@ class EventCoder {
   }
 
   EventRef assemble(std::string_view header, std::string_view json) {
-    size_t extras = draft_.type.size() + draft_.shown_room.size() + draft_.client_id.size() + draft_.room_record.size();
+    size_t extras =
+        draft_.type.size() + draft_.shown_room.size() + draft_.client_id.size() + draft_.room_record.size();
     size_t size = sizeof(Event) + sse_.size() + header.size() + json.size() + extras;
     void* memory = std::malloc(size);
     TW_CHECK(memory != nullptr);
@@ -154,7 +156,9 @@ class EventCoder {
   uint32_t sse_count_ = 0, json_count_ = 0;
 };
 
-EventRef Event::encode(const EventDraft& draft, Epoch epoch) { return EventCoder(draft, epoch, false).build(); }
+EventRef Event::encode(const EventDraft& draft, Epoch epoch) {
+  return EventCoder(draft, epoch, false).build();
+}
 
 void Event::patch(Sequence sequence) {
   sequence_ = sequence;
@@ -171,7 +175,8 @@ void Event::release() const {
   std::free(self);
 }
 
-EventRef encode_direct(std::string_view type, std::string_view tenant, std::string_view data, uint64_t wall_ms) {
+EventRef encode_direct(std::string_view type, std::string_view tenant, std::string_view data,
+                       uint64_t wall_ms) {
   EventDraft draft;
   draft.type = type;
   draft.data = data;

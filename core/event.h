@@ -1,12 +1,12 @@
-// Event: one entry of the log, immutable once published but for its outcome, with both wire forms encoded once.
-// EventRef: a counted reference to it. EventDraft: what it is made from.
-// Not here: where it goes (ring.h), how it is stored (store/keys.h).
-// Any thread may hold references; encode() and the patching belong to the thread that will publish.
+// Event: one entry of the log, immutable once published but for its outcome, with both wire forms encoded
+// once. EventRef: a counted reference to it. EventDraft: what it is made from. Not here: where it goes
+// (ring.h), how it is stored (store/keys.h). Any thread may hold references; encode() and the patching belong
+// to the thread that will publish.
 //
 // Layout: one allocation, the object and behind it
 //   [sse form][ws form][type][shown room][client id]
-// sse form: `id: CURSOR\nevent: TYPE\ndata: JSON\n\n` (no id line unless kept), ws form: RFC 6455 frame header + JSON.
-// The JSON of the ws form is also what a poll's array holds and what replay sends.
+// sse form: `id: CURSOR\nevent: TYPE\ndata: JSON\n\n` (no id line unless kept), ws form: RFC 6455 frame
+// header + JSON. The JSON of the ws form is also what a poll's array holds and what replay sends.
 #pragma once
 
 #include <array>
@@ -39,7 +39,8 @@ enum class EventEffect : uint8_t {
 // Which of the log's promises the event takes part in, and what is shed first.
 enum class EventClass : uint8_t { kept, ephemeral, state };  // state: typing and presence, shed first
 
-// Settled once by the writer (release), read by the room's home and, under `commit`, by every consumer (acquire).
+// Settled once by the writer (release), read by the room's home and, under `commit`, by every consumer
+// (acquire).
 enum class Outcome : uint8_t { pending, stored, unsaved };
 
 enum class Exclude : uint8_t { none, connection, user };
@@ -55,12 +56,12 @@ struct EventDraft {
   EventClass event_class = EventClass::kept;
   EventKind kind = EventKind::event;
   EventEffect effect = EventEffect::none;
-  Name subject;                   // for removal and the member effects
-  std::string_view room_record;   // for room_created/updated: the store's room record (opaque here)
-  std::string_view client_id;     // idempotency key, may be empty
-  uint64_t content_hash = 0;      // of what the client sent, to tell a retry from a conflict
+  Name subject;                  // for removal and the member effects
+  std::string_view room_record;  // for room_created/updated: the store's room record (opaque here)
+  std::string_view client_id;    // idempotency key, may be empty
+  uint64_t content_hash = 0;     // of what the client sent, to tell a retry from a conflict
   Exclude exclude = Exclude::none;
-  SessionId exclude_session;      // with Exclude::connection
+  SessionId exclude_session;  // with Exclude::connection
   // Offsets in `data` where the 14 hex digits of the event's own sequence stand (message.id), at most one.
   static constexpr uint32_t kNoPlace = UINT32_MAX;
   uint32_t sequence_place = kNoPlace;
@@ -70,8 +71,8 @@ class EventRef;
 
 class Event {
  public:
-  // Both forms with the sequence digits blank ('0'); patch() fills them. Never fails (sizes were checked on the
-  // way in; memory exhaustion aborts).
+  // Both forms with the sequence digits blank ('0'); patch() fills them. Never fails (sizes were checked on
+  // the way in; memory exhaustion aborts).
   static EventRef encode(const EventDraft& draft, Epoch epoch);
   // Fills in the sequence: a handful of 14-byte writes, no allocation. Before publishing only.
   void patch(Sequence sequence);
@@ -193,7 +194,8 @@ class EventRef {
 
 // Frames for one stream alone (connected, reset, bye, …): same envelope without eventId, never in the log.
 // Returns an event whose sequence is 0.
-EventRef encode_direct(std::string_view type, std::string_view tenant, std::string_view data, uint64_t wall_ms);
+EventRef encode_direct(std::string_view type, std::string_view tenant, std::string_view data,
+                       uint64_t wall_ms);
 
 // `2026-11-20T12:00:00.123Z`, 24 bytes.
 std::string format_timestamp(uint64_t wall_ms);

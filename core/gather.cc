@@ -60,25 +60,31 @@ std::string stats_json(Shard& shard, const Piece& sum) {
   o.field("epoch", shard.cursor({0}).text().substr(0, 12));
   o.field("deliver", shard.config().server.deliver == DeliverPolicy::commit ? "commit" : "publish");
   o.field("shards", engine.shard_count());
-  o.raw("connections", fmt::format(R"({{"sse":{},"ws":{},"poll":{}}})", sum.streams.sse, sum.streams.ws, sum.streams.poll));
+  o.raw("connections",
+        fmt::format(R"({{"sse":{},"ws":{},"poll":{}}})", sum.streams.sse, sum.streams.ws, sum.streams.poll));
   o.field("sessions", sum.sessions).field("rooms", sum.rooms).field("users", sum.users);
-  o.raw("events", fmt::format(R"({{"published":{},"delivered":{},"stored":{},"unsaved":{}}})", m.published, m.delivered,
-                              store.stored_events.load(std::memory_order_relaxed),
+  o.raw("events", fmt::format(R"({{"published":{},"delivered":{},"stored":{},"unsaved":{}}})", m.published,
+                              m.delivered, store.stored_events.load(std::memory_order_relaxed),
                               store.unsaved_events.load(std::memory_order_relaxed)));
-  o.raw("ring", fmt::format(R"({{"capacity":{},"published":{},"consumedMin":{},"bytes":{}}})", ring.slot_count(),
-                            ring.claimed().value, ring.consumed_min().value, ring.bytes_in_flight()));
+  o.raw("ring",
+        fmt::format(R"({{"capacity":{},"published":{},"consumedMin":{},"bytes":{}}})", ring.slot_count(),
+                    ring.claimed().value, ring.consumed_min().value, ring.bytes_in_flight()));
   o.raw("store", fmt::format(R"({{"durable":{},"synced":{},"backlog":{},"failing":{},"syncs":{}}})",
                              store.durable().value, store.synced().value,
                              store.backlog_events.load(std::memory_order_relaxed), store.failing(),
                              store.syncs.load(std::memory_order_relaxed)));
-  o.field("resumes", m.resumes).field("takeOvers", m.take_overs).field("lagged", m.lagged).field("caughtUp", m.caught_up);
+  o.field("resumes", m.resumes)
+      .field("takeOvers", m.take_overs)
+      .field("lagged", m.lagged)
+      .field("caughtUp", m.caught_up);
   o.raw("reads", fmt::format(R"({{"rooms":{},"store":{}}})", m.reads, m.store_reads));
-  o.raw("resets", fmt::format(R"({{"trimmed":{},"unknown_cursor":{},"forbidden":{},"rolled_back":{}}})", m.reset_trimmed,
-                              m.reset_unknown, m.reset_forbidden, m.reset_rolled_back));
+  o.raw("resets", fmt::format(R"({{"trimmed":{},"unknown_cursor":{},"forbidden":{},"rolled_back":{}}})",
+                              m.reset_trimmed, m.reset_unknown, m.reset_forbidden, m.reset_rolled_back));
   o.raw("shed", fmt::format(R"({{"typing":{},"presence":{}}})", m.shed_typing, m.shed_presence));
-  o.raw("refused", fmt::format(R"({{"overloaded":{},"storage_unavailable":{},"rate_limited":{}}})", m.refused_overloaded,
-                               m.refused_storage, m.refused_rate));
-  o.raw("commands", fmt::format(R"({{"all":{},"failed":{},"duplicates":{}}})", m.commands, m.failed_commands, m.duplicates));
+  o.raw("refused", fmt::format(R"({{"overloaded":{},"storage_unavailable":{},"rate_limited":{}}})",
+                               m.refused_overloaded, m.refused_storage, m.refused_rate));
+  o.raw("commands", fmt::format(R"({{"all":{},"failed":{},"duplicates":{}}})", m.commands, m.failed_commands,
+                                m.duplicates));
   o.end();
   return out;
 }
@@ -110,10 +116,13 @@ std::string metrics_text(Shard& shard, const Piece& sum) {
   gauge("rooms", "Rooms in memory.", sum.rooms);
   counter("events_published_total", "Events given a place in the log.", m.published);
   counter("events_delivered_total", "Events queued to streams.", m.delivered);
-  counter("events_stored_total", "Kept events synced to the store.", store.stored_events.load(std::memory_order_relaxed));
-  counter("events_unsaved_total", "Kept events the store gave up on.", store.unsaved_events.load(std::memory_order_relaxed));
+  counter("events_stored_total", "Kept events synced to the store.",
+          store.stored_events.load(std::memory_order_relaxed));
+  counter("events_unsaved_total", "Kept events the store gave up on.",
+          store.unsaved_events.load(std::memory_order_relaxed));
   counter("store_syncs_total", "Synced commits of the writer.", store.syncs.load(std::memory_order_relaxed));
-  gauge("store_backlog_events", "Kept events the writer holds.", store.backlog_events.load(std::memory_order_relaxed));
+  gauge("store_backlog_events", "Kept events the writer holds.",
+        store.backlog_events.load(std::memory_order_relaxed));
   gauge("store_failing", "1 while the store fails.", store.failing() ? 1 : 0);
   gauge("writer_lag", "Positions between the log's end and what is settled.",
         engine.ring().claimed().value - std::min(engine.ring().claimed(), store.durable()).value);
@@ -153,10 +162,18 @@ void finish(Shard& shard, const Gathering& g) {
   if (!shard.outboxes().is_open(g.connection, g.generation)) return;
   Reply reply;
   switch (g.what) {
-    case Shard::Gather::stats: reply.body = stats_json(shard, g.sum); break;
-    case Shard::Gather::metrics: reply.body = metrics_text(shard, g.sum); break;
-    case Shard::Gather::rooms: reply.body = "{\"rooms\":[" + g.sum.list + "]}"; break;
-    case Shard::Gather::sessions: reply.body = "{\"sessions\":[" + g.sum.list + "]}"; break;
+    case Shard::Gather::stats:
+      reply.body = stats_json(shard, g.sum);
+      break;
+    case Shard::Gather::metrics:
+      reply.body = metrics_text(shard, g.sum);
+      break;
+    case Shard::Gather::rooms:
+      reply.body = "{\"rooms\":[" + g.sum.list + "]}";
+      break;
+    case Shard::Gather::sessions:
+      reply.body = "{\"sessions\":[" + g.sum.list + "]}";
+      break;
   }
   shard.transport().reply(g.connection, g.tag, reply);
 }
@@ -164,11 +181,12 @@ void finish(Shard& shard, const Gathering& g) {
 }  // namespace
 
 void Shard::gather(Gather what, ConnectionId connection, std::string tag) {
-  auto gathering = std::make_shared<Gathering>(
-      Gathering{what, connection, outboxes_.at(connection).generation, std::move(tag), engine_.shard_count(), {}});
+  auto gathering = std::make_shared<Gathering>(Gathering{
+      what, connection, outboxes_.at(connection).generation, std::move(tag), engine_.shard_count(), {}});
   for (uint32_t i = 0; i < engine_.shard_count(); i++) {
     ask<Piece>(
-        ShardIndex(i), [what](Shard& shard, const Answer<Piece>& answer) { answer(shard, piece_of(shard, what)); },
+        ShardIndex(i),
+        [what](Shard& shard, const Answer<Piece>& answer) { answer(shard, piece_of(shard, what)); },
         [gathering](Shard& shard, const Piece& piece) {
           Piece& sum = gathering->sum;
           sum.metrics += piece.metrics;

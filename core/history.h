@@ -1,7 +1,7 @@
-// History: how the engine reaches what is stored, without knowing the store. Requests are answered later, by a call
-// of the request's `done` on a thread of the store's; `done` only posts mail to the asking shard (shard.cc).
-// Not here: tails (room.h), the writer (it reads the ring by itself).
-// Any shard's thread calls; nothing here blocks or touches the disk on the caller's thread.
+// History: how the engine reaches what is stored, without knowing the store. Requests are answered later, by
+// a call of the request's `done` on a thread of the store's; `done` only posts mail to the asking shard
+// (shard.cc). Not here: tails (room.h), the writer (it reads the ring by itself). Any shard's thread calls;
+// nothing here blocks or touches the disk on the caller's thread.
 #pragma once
 
 #include <cstdint>
@@ -32,9 +32,9 @@ struct ReadRequest {
 
 struct ReadAnswer {
   std::vector<EventRef> events;  // outcome stored
-  bool more = false;             // cut by a limit: the range holds further events (beyond, or with newest before)
-  Sequence trimmed_through;      // as persisted now
-  bool failed = false;           // the store could not read; nothing is known
+  bool more = false;         // cut by a limit: the range holds further events (beyond, or with newest before)
+  Sequence trimmed_through;  // as persisted now
+  bool failed = false;       // the store could not read; nothing is known
 };
 
 enum class RoomKind : uint8_t { open, closed, direct, inbox };
@@ -50,12 +50,12 @@ struct RoomRecord {
   bool exists = false;
   RoomKind kind = RoomKind::open;
   HistoryAccess history = HistoryAccess::since_joined;  // only closed rooms use it
-  std::string tenant, name;          // the room's own id
-  std::string title;                 // what people see; may be empty
+  std::string tenant, name;                             // the room's own id
+  std::string title;                                    // what people see; may be empty
   std::string created_by;
   uint64_t created_wall_ms = 0, updated_wall_ms = 0;
   Sequence trimmed_through, cleared_through;
-  Sequence last_kept;                // newest kept event, 0 if none
+  Sequence last_kept;  // newest kept event, 0 if none
   std::vector<Member> members;
   bool failed = false;
 
@@ -98,8 +98,9 @@ class History {
   virtual void load_user(const Name& user, RoomId inbox, Done<std::unique_ptr<UserRecord>> done) = 0;
   virtual void find_idempotent(RoomId room, const Name& sender, std::string_view client_id,
                                Done<IdempotencyRecord> done) = 0;
-  // False only when nothing of this kind was ever stored (filters rebuilt before the engine starts, and extended by
-  // the writer before the event's outcome is set): lets a home answer "new" without I/O. Any thread.
+  // False only when nothing of this kind was ever stored (filters rebuilt before the engine starts, and
+  // extended by the writer before the event's outcome is set): lets a home answer "new" without I/O. Any
+  // thread.
   virtual bool may_know_room(RoomId room) const = 0;
   virtual bool may_know_user(RoomId inbox) const = 0;
   virtual bool may_know_idempotent(RoomId room, const Name& sender, std::string_view client_id) const = 0;

@@ -116,7 +116,8 @@ void Homes::leave_room(RoomId id, ShardIndex leaver) {
 
 void Homes::trimmed(RoomId id, Sequence trimmed_through) {
   auto it = rooms_.find(id);
-  if (it != rooms_.end()) it->second->trimmed_through = std::max(it->second->trimmed_through, trimmed_through);
+  if (it != rooms_.end())
+    it->second->trimmed_through = std::max(it->second->trimmed_through, trimmed_through);
 }
 
 // ---- users ----
@@ -200,23 +201,28 @@ void Homes::drop_user_if_unused(uint32_t index) {
 }
 
 void Homes::membership_changed(const Name& user, Membership membership, bool added, InboxEvent event) {
-  with_user(user, [this, membership = std::move(membership), added, event = std::move(event)](UserHome& home) {
-    auto& list = home.made_known().memberships;
-    std::erase_if(list, [&](const Membership& m) { return m.room == membership.room; });
-    if (added) list.push_back(membership);
-    publish_inbox(event);
-  });
+  with_user(user,
+            [this, membership = std::move(membership), added, event = std::move(event)](UserHome& home) {
+              auto& list = home.made_known().memberships;
+              std::erase_if(list, [&](const Membership& m) { return m.room == membership.room; });
+              if (added) list.push_back(membership);
+              publish_inbox(event);
+            });
 }
 
 // ---- reading ----
 
-void Homes::read(const Name& room_name, const ReadRequest& request, Answer<std::shared_ptr<const ReadAnswer>> answer) {
+void Homes::read(const Name& room_name, const ReadRequest& request,
+                 Answer<std::shared_ptr<const ReadAnswer>> answer) {
   shard_.metrics().reads++;
-  with_room(request.room, room_name, [this, request, answer](Room& room) { read_loaded(room, request, answer); });
+  with_room(request.room, room_name,
+            [this, request, answer](Room& room) { read_loaded(room, request, answer); });
 }
 
-// First refs on the tail's part, then the store for what lies below it: whatever the tail drops meanwhile is held.
-void Homes::read_loaded(Room& room, const ReadRequest& wanted, Answer<std::shared_ptr<const ReadAnswer>> answer) {
+// First refs on the tail's part, then the store for what lies below it: whatever the tail drops meanwhile is
+// held.
+void Homes::read_loaded(Room& room, const ReadRequest& wanted,
+                        Answer<std::shared_ptr<const ReadAnswer>> answer) {
   ReadRequest request = wanted;
   request.upto = std::min(request.upto, shard_.barrier());
   request.after = std::max(request.after, room.trimmed_through);
@@ -225,7 +231,8 @@ void Homes::read_loaded(Room& room, const ReadRequest& wanted, Answer<std::share
   Sequence first = room.tail.first();
   bool store_needed = request.after + 1 < first && request.upto > request.after;
   if (!request.newest && !store_needed) {
-    out->more = !room.tail.collect(request.after, request.upto, request.max_events, request.max_bytes, out->events);
+    out->more =
+        !room.tail.collect(request.after, request.upto, request.max_events, request.max_bytes, out->events);
     return answer(shard_, std::move(out));
   }
   std::vector<EventRef> tail;
@@ -300,7 +307,8 @@ void Homes::run_timers() {
   if (now >= next_sweep_) sweep();
 }
 
-// Forgets rooms that nobody reads and whose events are settled, and keeps all tails within the shard's budget.
+// Forgets rooms that nobody reads and whose events are settled, and keeps all tails within the shard's
+// budget.
 void Homes::sweep() {
   next_sweep_ = shard_.now() + kSweepMs;
   tail_bytes_ = 0;
@@ -314,7 +322,8 @@ void Homes::sweep() {
     if (used || shard_.now() < room.idle_since + kRoomIdleMs) {
       tail_bytes_ += room.tail.bytes();
       if (tail_bytes_ > kTailBytesPerShard) {
-        while (!room.tail.empty() && room.tail.events().front()->sequence() <= durable) room.tail.drop_front();
+        while (!room.tail.empty() && room.tail.events().front()->sequence() <= durable)
+          room.tail.drop_front();
       }
       ++it;
       continue;

@@ -1,7 +1,7 @@
-// Homes: the rooms and users whose home is this shard. Home decides: who may, in which order, once; then it claims
-// its place in the ring. It keeps tails for readers, settles acks as the writer passes, and tells presence and typing.
-// Not here: sessions and what they are sent (sessions.h), the commands themselves (commands_*.cc).
-// The shard's thread only.
+// Homes: the rooms and users whose home is this shard. Home decides: who may, in which order, once; then it
+// claims its place in the ring. It keeps tails for readers, settles acks as the writer passes, and tells
+// presence and typing. Not here: sessions and what they are sent (sessions.h), the commands themselves
+// (commands_*.cc). The shard's thread only.
 #pragma once
 
 #include <cstdint>
@@ -58,7 +58,7 @@ struct PresenceDelta {
 // Typing and presence as they are, for a session that skipped some.
 struct RoomState {
   RoomId room;
-  std::string typing_json;    // data of a `typing` event, empty if nobody types
+  std::string typing_json;  // data of a `typing` event, empty if nobody types
   bool anyone_types = false;
   std::string presence_json;  // data of a `presence.diff` with the count
 };
@@ -74,7 +74,8 @@ class Homes {
   void leave_room(RoomId room, ShardIndex leaver);
   void join_user(const Name& user, ShardIndex joiner, Answer<UserAnswer> answer);
   void leave_user(const Name& user, ShardIndex leaver);
-  void read(const Name& room_name, const ReadRequest& request, Answer<std::shared_ptr<const ReadAnswer>> answer);
+  void read(const Name& room_name, const ReadRequest& request,
+            Answer<std::shared_ptr<const ReadAnswer>> answer);
   void presence(std::vector<PresenceDelta> deltas);
   RoomState room_state(RoomId room);
   void trimmed(RoomId room, Sequence trimmed_through);
@@ -83,14 +84,16 @@ class Homes {
   // Runs `use` with the room, loaded from the store if need be (then later). Inboxes included.
   void with_room(RoomId id, const Name& name, std::function<void(Room&)> use);
   void with_user(const Name& user, std::function<void(UserHome&)> use);
-  // Claims a place for the event and publishes it: patch, slot, tail. No claim: overloaded or storage_unavailable.
-  Result<EventRef> publish(Room& room, const EventDraft& draft, Ring::Priority priority = Ring::Priority::normal);
-  // Publishes a command's event: idempotency first, then the claim; answers now or when it is stored. The answer
-  // holds the event's id, and with `data` the fields of the event's data too ({"message":…}).
+  // Claims a place for the event and publishes it: patch, slot, tail. No claim: overloaded or
+  // storage_unavailable.
+  Result<EventRef> publish(Room& room, const EventDraft& draft,
+                           Ring::Priority priority = Ring::Priority::normal);
+  // Publishes a command's event: idempotency first, then the claim; answers now or when it is stored. The
+  // answer holds the event's id, and with `data` the fields of the event's data too ({"message":…}).
   enum class AnswerShape : uint8_t { id, data };
   void publish_command(Room& room, Command command, const EventDraft& draft, AnswerShape shape);
-  // An event for one user's every session, through the inbox; runs on the user's home. Waits for room in the ring,
-  // is never lost.
+  // An event for one user's every session, through the inbox; runs on the user's home. Waits for room in the
+  // ring, is never lost.
   struct InboxEvent {
     Name user;
     std::string type, shown_room, data;
@@ -106,8 +109,8 @@ class Homes {
   static std::string room_json(const Room& room, bool with_participants);
 
   // ---- the tick ----
-  void settle();        // acks, unsaved events, tails; as far as the writer is
-  void run_timers();    // typing that ends, presence to tell, rooms to drop
+  void settle();      // acks, unsaved events, tails; as far as the writer is
+  void run_timers();  // typing that ends, presence to tell, rooms to drop
   bool waits_for_store() const { return !unsettled_.empty(); }
   Millis next_deadline() const;
   size_t room_count() const { return rooms_.size(); }
@@ -122,21 +125,24 @@ class Homes {
   void load(Room& room);
   void loaded(RoomId id, std::unique_ptr<RoomRecord> record);
   void user_loaded(const Name& user, std::unique_ptr<UserRecord> record);
-  void store_read_done(const ReadRequest& wanted, std::vector<EventRef> tail, std::shared_ptr<const ReadAnswer> stored,
+  void store_read_done(const ReadRequest& wanted, std::vector<EventRef> tail,
+                       std::shared_ptr<const ReadAnswer> stored,
                        const Answer<std::shared_ptr<const ReadAnswer>>& answer);
   uint32_t find_user(const Name& user) const;
   UserHome& make_user(const Name& user);
   void drop_user_if_unused(uint32_t index);
   void read_loaded(Room& room, const ReadRequest& request, Answer<std::shared_ptr<const ReadAnswer>> answer);
   Sequence cut();
-  void admit_new(Room& room, Command command, const EventDraft& draft, AnswerShape shape, const DedupeKey* key);
+  void admit_new(Room& room, Command command, const EventDraft& draft, AnswerShape shape,
+                 const DedupeKey* key);
   void answer_duplicate(Room& room, Command command, const DedupeEntry& entry, AnswerShape shape);
   void answer_from_store(Room& room, Command command, Sequence sequence, AnswerShape shape);
   void stored_event_read(RoomId id, const Command& command, Sequence sequence, AnswerShape shape,
                          const ReadAnswer& answer);
   void ask_store(Room& room, Command command);
   void store_answered(Room& room, const Name& sender, const IdempotencyRecord& record);
-  void answer_event(const Command& command, const Event& event, bool stored, bool duplicate, AnswerShape shape);
+  void answer_event(const Command& command, const Event& event, bool stored, bool duplicate,
+                    AnswerShape shape);
   void remember(Room& room, const DedupeKey& key, const EventRef& event);
   void settle_room(Room& room, Sequence durable);
   void settle_stored(Room& room, Unsettled& done);
@@ -154,17 +160,17 @@ class Homes {
 
   Shard& shard_;
   std::unordered_map<RoomId, std::unique_ptr<Room>> rooms_;
-  std::vector<RoomId> unsettled_;       // rooms with events the writer has not settled
-  std::vector<RoomId> timed_;           // rooms with typing or presence to tell
+  std::vector<RoomId> unsettled_;  // rooms with events the writer has not settled
+  std::vector<RoomId> timed_;      // rooms with typing or presence to tell
   Slab<UserHome> users_;
   struct HashUser {
     const Slab<UserHome>* users;
     uint32_t operator()(uint32_t index) const { return users->at(index).user.hash(); }
   };
   Index<HashUser> user_index_;
-  std::vector<InboxEvent> waiting_inbox_;  // the ring had no room for them yet
+  std::vector<InboxEvent> waiting_inbox_;           // the ring had no room for them yet
   std::vector<std::pair<Millis, RoomId>> reloads_;  // rooms the store could not load: tried again
-  uint64_t tail_bytes_ = 0;  // of all tails, as of the last sweep
+  uint64_t tail_bytes_ = 0;                         // of all tails, as of the last sweep
   Millis next_sweep_ = 0;
 };
 

@@ -23,7 +23,8 @@ DedupeKey dedupe_key(const Name& sender, std::string_view client_id) {
 }
 
 Error storage_unavailable() {
-  return fail(Code::storage_unavailable, "the store cannot take this now; nothing was published, try again shortly");
+  return fail(Code::storage_unavailable,
+              "the store cannot take this now; nothing was published, try again shortly");
 }
 
 }  // namespace
@@ -93,13 +94,16 @@ void Homes::publish_command(Room& room, Command command, const EventDraft& draft
   DedupeKey key = dedupe_key(sender, client_id);
   auto known = room.dedupe.find(key);
   if (known == room.dedupe.end()) {
-    if (shard_.history().may_know_idempotent(room.id, sender, client_id)) return ask_store(room, std::move(command));
+    if (shard_.history().may_know_idempotent(room.id, sender, client_id))
+      return ask_store(room, std::move(command));
     return admit_new(room, std::move(command), draft, shape, &key);
   }
   DedupeEntry& entry = known->second;
-  if (entry.sequence.value == 0) return admit_new(room, std::move(command), draft, shape, &key);  // the store said: new
+  if (entry.sequence.value == 0)
+    return admit_new(room, std::move(command), draft, shape, &key);  // the store said: new
   if (entry.content_hash != command.args.content_hash())
-    return shard_.reply(command, reply_of(fail(Code::conflict, "this clientId was used for another content")));
+    return shard_.reply(command,
+                        reply_of(fail(Code::conflict, "this clientId was used for another content")));
   shard_.metrics().duplicates++;
   if (entry.event && entry.event->outcome() == Outcome::pending &&
       command.args.text(Field::ack) != "accepted") {
@@ -109,7 +113,8 @@ void Homes::publish_command(Room& room, Command command, const EventDraft& draft
   answer_duplicate(room, std::move(command), entry, shape);
 }
 
-void Homes::admit_new(Room& room, Command command, const EventDraft& draft, AnswerShape shape, const DedupeKey* key) {
+void Homes::admit_new(Room& room, Command command, const EventDraft& draft, AnswerShape shape,
+                      const DedupeKey* key) {
   EventDraft full = draft;
   full.content_hash = command.args.content_hash();
   full.client_id = key ? command.args.text(Field::client_id) : std::string_view();
@@ -122,7 +127,8 @@ void Homes::admit_new(Room& room, Command command, const EventDraft& draft, Answ
   Unsettled& waiting = room.unsettled.back();
   waiting.answer_with_data = shape == AnswerShape::data;
   if (key) waiting.dedupe = *key, waiting.has_dedupe = true;
-  if (command.args.text(Field::ack) != "accepted") waiting.command = std::make_unique<Command>(std::move(command));
+  if (command.args.text(Field::ack) != "accepted")
+    waiting.command = std::make_unique<Command>(std::move(command));
 }
 
 void Homes::remember(Room& room, const DedupeKey& key, const EventRef& event) {
@@ -140,7 +146,8 @@ void Homes::ask_store(Room& room, Command command) {
   shard_.metrics().store_reads++;
   shard_.use_history([this, id = room.id, sender, client_id] {
     shard_.history().find_idempotent(
-        id, sender, client_id, shard_.from_history<IdempotencyRecord>([id, sender](Shard& shard, IdempotencyRecord record) {
+        id, sender, client_id,
+        shard_.from_history<IdempotencyRecord>([id, sender](Shard& shard, IdempotencyRecord record) {
           shard.homes().store_answered(*shard.homes().rooms_.at(id), sender, record);
         }));
   });
@@ -180,11 +187,11 @@ void Homes::answer_from_store(Room& room, Command command, Sequence sequence, An
   auto kept = std::make_shared<Command>(std::move(command));
   room.busy++;
   shard_.use_history([this, request, kept, shape, sequence, id = room.id] {
-    shard_.history().read(
-        request, shard_.from_history<std::shared_ptr<const ReadAnswer>>(
-                     [kept, shape, sequence, id](Shard& shard, const std::shared_ptr<const ReadAnswer>& answer) {
-                       shard.homes().stored_event_read(id, *kept, sequence, shape, *answer);
-                     }));
+    shard_.history().read(request, shard_.from_history<std::shared_ptr<const ReadAnswer>>(
+                                       [kept, shape, sequence, id](
+                                           Shard& shard, const std::shared_ptr<const ReadAnswer>& answer) {
+                                         shard.homes().stored_event_read(id, *kept, sequence, shape, *answer);
+                                       }));
   });
 }
 
@@ -201,7 +208,8 @@ void Homes::stored_event_read(RoomId id, const Command& command, Sequence sequen
   shard_.reply(command, std::move(reply));
 }
 
-void Homes::answer_event(const Command& command, const Event& event, bool stored, bool duplicate, AnswerShape shape) {
+void Homes::answer_event(const Command& command, const Event& event, bool stored, bool duplicate,
+                         AnswerShape shape) {
   Reply reply;
   JsonObject object(reply.body);
   object.field("success", true).field("eventId", shard_.cursor(event.sequence()).text());
@@ -239,8 +247,10 @@ void Homes::settle_room(Room& room, Sequence durable) {
   while (!room.unsettled.empty() && room.unsettled.front().event->sequence() <= durable) {
     Unsettled done = std::move(room.unsettled.front());
     room.unsettled.pop_front();
-    if (done.event->outcome() == Outcome::unsaved) settle_unsaved(room, done);
-    else settle_stored(room, done);
+    if (done.event->outcome() == Outcome::unsaved)
+      settle_unsaved(room, done);
+    else
+      settle_stored(room, done);
   }
   trim_tail(room, durable);
 }
@@ -310,7 +320,8 @@ void Homes::tell_unsaved(Room& room, const Event& event) {
 
 // The tail keeps what is not durable, and as much of the rest as fits.
 void Homes::trim_tail(Room& room, Sequence durable) {
-  while (shard_.engine().mutated(Mutation::tail_drops_above_durable) && !room.tail.empty()) room.tail.drop_front();
+  while (shard_.engine().mutated(Mutation::tail_drops_above_durable) && !room.tail.empty())
+    room.tail.drop_front();
   while (room.tail.events().size() > kTailEvents || room.tail.bytes() > kTailBytes) {
     if (room.tail.events().front()->sequence() > durable) break;
     room.tail.drop_front();

@@ -33,9 +33,12 @@ std::string state_or_null(const Room& room, const std::string& user) {
 
 std::string_view change_type(Room::Change change) {
   switch (change) {
-    case Room::Change::joined: return "presence.joined";
-    case Room::Change::left: return "presence.left";
-    case Room::Change::updated: return "presence.updated";
+    case Room::Change::joined:
+      return "presence.joined";
+    case Room::Change::left:
+      return "presence.left";
+    case Room::Change::updated:
+      return "presence.updated";
   }
   return "presence.updated";
 }
@@ -89,7 +92,8 @@ void Homes::presence(std::vector<PresenceDelta> deltas) {
       std::string name(user.text());
       auto change = now_present ? Room::Change::joined : Room::Change::left;
       auto known = room.presence_changes.find(name);
-      if (known != room.presence_changes.end() && known->second != change && known->second != Room::Change::updated)
+      if (known != room.presence_changes.end() && known->second != change &&
+          known->second != Room::Change::updated)
         room.presence_changes.erase(known);  // came and went between two tellings
       else
         room.presence_changes[name] = change;
@@ -133,7 +137,8 @@ void Homes::tell_presence(Room& room) {
     const auto& [user, change] = *room.presence_changes.begin();
     draft.type = change_type(change);
     draft.user = Name(room.name.tenant(), user);
-    if (change == Room::Change::joined) draft.exclude = Exclude::user;  // no event for the reader's own coming
+    if (change == Room::Change::joined)
+      draft.exclude = Exclude::user;  // no event for the reader's own coming
     JsonObject object(data);
     object.field("userId", user).field("count", static_cast<uint64_t>(room.present.size()));
     object.raw("state", state_or_null(room, user)).end();
@@ -156,7 +161,8 @@ void Homes::tell_presence(Room& room) {
 }
 
 void Homes::set_typing(Room& room, const Name& user, bool typing) {
-  auto it = std::find_if(room.typing.begin(), room.typing.end(), [&](const Typist& t) { return t.user == user; });
+  auto it =
+      std::find_if(room.typing.begin(), room.typing.end(), [&](const Typist& t) { return t.user == user; });
   if (typing) {
     Millis until = shard_.now() + shard_.config().typing.clear_ms;
     if (it != room.typing.end()) {

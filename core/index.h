@@ -1,6 +1,5 @@
-// Index: finds slab objects by key. Open addressing over 32-bit slab indexes, 4 bytes a slot, at most 7/8 full;
-// the keys stay in the objects.
-// One thread (the owner's).
+// Index: finds slab objects by key. Open addressing over 32-bit slab indexes, 4 bytes a slot, at most 7/8
+// full; the keys stay in the objects. One thread (the owner's).
 #pragma once
 
 #include <cstdint>

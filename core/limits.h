@@ -9,8 +9,8 @@
 
 namespace twinwire {
 
-// The user-space memory of one idle connection with its own session and its own user (id of 12 bytes), following one
-// room, memberships and indexes included. Measured in tests/core/budget_test.cc.
+// The user-space memory of one idle connection with its own session and its own user (id of 12 bytes),
+// following one room, memberships and indexes included. Measured in tests/core/budget_test.cc.
 inline constexpr uint32_t kIdleConnectionBytes = 320;
 inline constexpr uint32_t kNetConnectionBytes = 40;
 

@@ -1,8 +1,8 @@
-// Mailbox: what other cores tell a shard. A bounded lock-free ring of many producers and one consumer (each cell
-// carries its turn). Requests are refused when too many wait; replies never, since whoever asks holds a credit that
-// reserves the place of the reply.
-// Not here: what the mail says (it runs itself on the receiving shard), waking the receiver (the poster does).
-// try_post/post_reply: any thread. take: the owning shard's thread.
+// Mailbox: what other cores tell a shard. A bounded lock-free ring of many producers and one consumer (each
+// cell carries its turn). Requests are refused when too many wait; replies never, since whoever asks holds a
+// credit that reserves the place of the reply. Not here: what the mail says (it runs itself on the receiving
+// shard), waking the receiver (the poster does). try_post/post_reply: any thread. take: the owning shard's
+// thread.
 #pragma once
 
 #include <atomic>
@@ -35,11 +35,13 @@ MailRef make_mail(F function) {
 
 class Mailbox {
  public:
-  // `requests`: how many may wait. `credits`: how many replies its owner may have outstanding. Both bound memory.
+  // `requests`: how many may wait. `credits`: how many replies its owner may have outstanding. Both bound
+  // memory.
   Mailbox(uint32_t requests, uint32_t credits);
   ~Mailbox();
 
-  // False when `requests` wait already: the caller keeps the mail and says `overloaded`, or tries again later.
+  // False when `requests` wait already: the caller keeps the mail and says `overloaded`, or tries again
+  // later.
   bool try_post(MailRef& mail);
   // For a reply whose credit the owner holds. Never refused.
   void post_reply(MailRef mail);

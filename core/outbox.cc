@@ -13,7 +13,8 @@ struct RawBytes {
   char bytes[];
 };
 
-// How many different joined runs one flush keeps: rooms are flushed one after the other, so few are alive at once.
+// How many different joined runs one flush keeps: rooms are flushed one after the other, so few are alive at
+// once.
 constexpr uint32_t kJoinedMax = 8;
 constexpr size_t kScratchKeep = 64 << 10;
 
@@ -42,8 +43,10 @@ void Entry::keep() {
 }
 
 void Entry::release() {
-  if (is_raw()) std::free(reinterpret_cast<void*>(bits_ & ~kBits));
-  else if (bits_ & kOwned) event()->release();
+  if (is_raw())
+    std::free(reinterpret_cast<void*>(bits_ & ~kBits));
+  else if (bits_ & kOwned)
+    event()->release();
   bits_ = 0;
 }
 
@@ -199,9 +202,9 @@ const std::string& Outboxes::joined(Form form, const Stream& stream) {
   for (uint32_t i = joined_used_; i-- > 0;) {
     const Joined& run = joined_[i];
     if (run.form != form || run.key.size() != stream.more->size() + 1 || run.key[0] != stream.first) continue;
-    bool same = mutate_join_by_ends
-                    ? run.key.back() == stream.more->back()
-                    : std::memcmp(run.key.data() + 1, stream.more->data(), stream.more->size() * sizeof(Entry)) == 0;
+    bool same = mutate_join_by_ends ? run.key.back() == stream.more->back()
+                                    : std::memcmp(run.key.data() + 1, stream.more->data(),
+                                                  stream.more->size() * sizeof(Entry)) == 0;
     if (!same) continue;
     joined_hits++;
     return run.bytes;

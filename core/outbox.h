@@ -1,11 +1,11 @@
-// Outboxes: what the connections of one shard have still to be sent, and the flush that sends it: one send per
-// connection and tick, of everything that waits.
-// Not here: which session gets what (sessions.cc), sockets (Transport).
-// The shard's thread only. Owns raw bytes and, past a flush, references to events.
+// Outboxes: what the connections of one shard have still to be sent, and the flush that sends it: one send
+// per connection and tick, of everything that waits. Not here: which session gets what (sessions.cc), sockets
+// (Transport). The shard's thread only. Owns raw bytes and, past a flush, references to events.
 //
-// Joined runs: when many connections wait for exactly the same events (a busy room), the frames are joined once per
-// form and the same bytes are sent to all. A joined run is taken only by a connection whose whole queue equals its
-// key, entry by entry, so a session that follows something else in between never gets another's bytes.
+// Joined runs: when many connections wait for exactly the same events (a busy room), the frames are joined
+// once per form and the same bytes are sent to all. A joined run is taken only by a connection whose whole
+// queue equals its key, entry by entry, so a session that follows something else in between never gets
+// another's bytes.
 #pragma once
 
 #include <cstdint>
@@ -69,8 +69,8 @@ struct Stream {
 struct FlushResult {
   ConnectionId connection;
   bool whole = true;
-  Sequence last_sent;     // newest log event whose last byte is in the kernel, 0 if none was
-  Sequence first_unsent;  // oldest queued log event that is not, 0 if none
+  Sequence last_sent;          // newest log event whose last byte is in the kernel, 0 if none was
+  Sequence first_unsent;       // oldest queued log event that is not, 0 if none
   bool dropped_inbox = false;  // an event of the user's inbox was among those dropped
 };
 
@@ -85,7 +85,9 @@ class Outboxes {
   void open(ConnectionId id, uint32_t generation);
   void close(ConnectionId id);
   Stream& at(ConnectionId id) { return streams_[index_of(id)]; }
-  bool is_open(ConnectionId id) const { return index_of(id) < size_ && const_cast<Outboxes*>(this)->at(id).open; }
+  bool is_open(ConnectionId id) const {
+    return index_of(id) < size_ && const_cast<Outboxes*>(this)->at(id).open;
+  }
   bool is_open(ConnectionId id, uint32_t generation) {
     return is_open(id) && at(id).generation == generation;
   }
@@ -101,7 +103,8 @@ class Outboxes {
   // Drops queued log events, but for one that is partly in the kernel. True: one of an inbox was among them.
   bool drop_events(ConnectionId id);
 
-  // Sends everything dirty. Results: streams with attention, short ones, and those now closed (close was called).
+  // Sends everything dirty. Results: streams with attention, short ones, and those now closed (close was
+  // called).
   const std::vector<FlushResult>& flush();
   bool anything_dirty() const { return !dirty_.empty(); }
   void on_short_send(ConnectionId id, size_t sent);
@@ -137,7 +140,7 @@ class Outboxes {
   std::vector<FlushResult> results_;
   std::vector<std::unique_ptr<std::vector<Entry>>> pool_all_;
   std::vector<std::vector<Entry>*> pool_;
-  std::deque<Joined> joined_;        // this flush's runs, newest last; few
+  std::deque<Joined> joined_;  // this flush's runs, newest last; few
   uint32_t joined_used_ = 0;
   std::deque<std::string> scratch_;  // bytes that must live until submit
   uint32_t scratch_used_ = 0;

@@ -12,8 +12,10 @@ size_t PresentUsers::find(const Name& user) const {
 void PresentUsers::set_sessions(const Name& user, uint32_t sessions) {
   size_t at = find(user);
   if (at != kNowhere) {
-    if (sessions) slots_[at].sessions = sessions;
-    else erase(at);
+    if (sessions)
+      slots_[at].sessions = sessions;
+    else
+      erase(at);
     return;
   }
   if (!sessions) return;
@@ -29,8 +31,10 @@ void PresentUsers::set_sessions(const Name& user, uint32_t sessions) {
 
 bool PresentUsers::set_state(const Name& user, std::string state) {
   if (!contains(user) || this->state(user) == state) return false;
-  if (state.empty()) states_.erase(user);
-  else states_[user] = std::move(state);
+  if (state.empty())
+    states_.erase(user);
+  else
+    states_[user] = std::move(state);
   return true;
 }
 

@@ -1,7 +1,6 @@
-// PresentUsers: who is present in one room, with how many sessions, and the few who set a state. A flat table of
-// 16-byte slots, since every idle connection has one (limits.h).
-// Not here: who is told of it, and when (homes_state.cc).
-// The thread of the room's home only.
+// PresentUsers: who is present in one room, with how many sessions, and the few who set a state. A flat table
+// of 16-byte slots, since every idle connection has one (limits.h). Not here: who is told of it, and when
+// (homes_state.cc). The thread of the room's home only.
 #pragma once
 
 #include <cstdint>
@@ -48,7 +47,8 @@ class PresentUsers {
     uint32_t hash = 0;
   };
   static constexpr size_t kNowhere = SIZE_MAX;
-  // Any number of slots, not only powers of two: the hash times the size, so that the table can grow by a quarter.
+  // Any number of slots, not only powers of two: the hash times the size, so that the table can grow by a
+  // quarter.
   size_t ideal(uint32_t hash) const { return static_cast<size_t>(uint64_t{hash} * slots_.size() >> 32); }
   size_t next(size_t at) const { return at + 1 == slots_.size() ? 0 : at + 1; }
   size_t distance(size_t from, size_t to) const { return to >= from ? to - from : to + slots_.size() - from; }

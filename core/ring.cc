@@ -41,12 +41,14 @@ bool Ring::refresh_limits(uint64_t wanted_end, uint64_t wanted_bytes, uint64_t s
   uint64_t passed = consumed_min().value;
   uint64_t limit = std::min(passed + slot_count(), lease_end().value);
   uint64_t least_bytes = UINT64_MAX;
-  for (const Consumer& c : consumers_) least_bytes = std::min(least_bytes, c.bytes.load(std::memory_order_relaxed));
+  for (const Consumer& c : consumers_)
+    least_bytes = std::min(least_bytes, c.bytes.load(std::memory_order_relaxed));
   uint64_t byte_limit = least_bytes + byte_budget_;
   byte_limit_.store(byte_limit, std::memory_order_relaxed);
   look_at_bytes_.store(wanted_bytes + byte_budget_ / 16, std::memory_order_relaxed);
   look_at_.store(wanted_end + slot_count() / 16, std::memory_order_relaxed);
-  // Release, partner: try_claim(). Who claims by this limit writes slots that the consumers were seen to have left.
+  // Release, partner: try_claim(). Who claims by this limit writes slots that the consumers were seen to have
+  // left.
   limit_.store(limit, std::memory_order_release);
   bool fits = wanted_end + slack <= limit && wanted_bytes + byte_slack <= byte_limit;
   // From half a lap, or half the bytes, on nobody may sleep on it.
@@ -69,11 +71,13 @@ std::optional<Claim> Ring::try_claim(uint32_t count, uint64_t bytes, Priority pr
   uint64_t total = claimed_bytes_.load(std::memory_order_relaxed) + bytes;
   if (end + slack > limit_.load(std::memory_order_acquire) ||  // partner: refresh_limits()
       total + byte_slack > byte_limit_.load(std::memory_order_relaxed) ||
-      end > look_at_.load(std::memory_order_relaxed) || total > look_at_bytes_.load(std::memory_order_relaxed)) {
+      end > look_at_.load(std::memory_order_relaxed) ||
+      total > look_at_bytes_.load(std::memory_order_relaxed)) {
     if (!refresh_limits(end, total, slack, byte_slack)) return std::nullopt;
   }
   claimed_bytes_.fetch_add(bytes, std::memory_order_relaxed);
-  // seq_cst, partner claimed(): a join that reads the position after setting its mask bit must not be overtaken.
+  // seq_cst, partner claimed(): a join that reads the position after setting its mask bit must not be
+  // overtaken.
   uint64_t first = next_.fetch_add(count, std::memory_order_seq_cst);
   return Claim{Sequence{first}, count};
 }
@@ -100,7 +104,8 @@ void Ring::consumed(uint32_t consumer, Sequence position, uint64_t bytes) {
 
 void Ring::set_sleeping(uint32_t consumer, bool sleeping) {
   consumers_[consumer].sleeping.store(sleeping, std::memory_order_relaxed);
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // partner: the fence in publish() and wake_if_sleeping()
+  std::atomic_thread_fence(
+      std::memory_order_seq_cst);  // partner: the fence in publish() and wake_if_sleeping()
 }
 
 void Ring::wake_if_sleeping(uint32_t consumer) {

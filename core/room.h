@@ -1,6 +1,6 @@
-// Room: one room as its home shard knows it: readers' mask, tail, dedupe, pending acks, members, presence, typing.
-// Plain state with small operations; what happens when is decided in homes.cc.
-// The home shard's thread only.
+// Room: one room as its home shard knows it: readers' mask, tail, dedupe, pending acks, members, presence,
+// typing. Plain state with small operations; what happens when is decided in homes.cc. The home shard's
+// thread only.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,8 @@ namespace twinwire {
 
 class Homes;
 
-// The newest kept events of a room, oldest first: everything from first() on is here, so a read below asks the store.
+// The newest kept events of a room, oldest first: everything from first() on is here, so a read below asks
+// the store.
 class Tail {
  public:
   void append(EventRef event) {
@@ -51,7 +52,8 @@ class Tail {
   }
   void set_floor(Sequence floor) { floor_ = std::max(floor_, floor); }
   // Events with after < sequence <= upto, oldest first; false when a limit cut them.
-  bool collect(Sequence after, Sequence upto, uint32_t max_events, uint64_t max_bytes, std::vector<EventRef>& out) const;
+  bool collect(Sequence after, Sequence upto, uint32_t max_events, uint64_t max_bytes,
+               std::vector<EventRef>& out) const;
 
  private:
   std::deque<EventRef> events_;
@@ -71,8 +73,8 @@ struct DedupeKeyHash {
 struct DedupeEntry {
   Sequence sequence;
   uint64_t content_hash = 0;
-  EventRef event;               // while in memory
-  std::vector<Command> waiting; // retries of a pending one: they get the first's outcome
+  EventRef event;                // while in memory
+  std::vector<Command> waiting;  // retries of a pending one: they get the first's outcome
 };
 
 // A kept event that the writer has not settled yet, and the command that waits for it, if one does.
@@ -81,7 +83,7 @@ struct Unsettled {
   std::unique_ptr<Command> command;  // null: accepted at once, or no command's
   DedupeKey dedupe;
   bool has_dedupe = false;
-  bool answer_with_data = false;     // see Homes::AnswerShape
+  bool answer_with_data = false;  // see Homes::AnswerShape
 };
 
 struct Typist {
@@ -94,16 +96,16 @@ struct Room {
   Name name;
   RoomKind kind = RoomKind::open;
   bool loaded = false;
-  bool existed = false;        // the store knew it, or it was created since
+  bool existed = false;  // the store knew it, or it was created since
   HistoryAccess history = HistoryAccess::since_joined;
   std::string title, created_by;
   uint64_t created_wall_ms = 0, updated_wall_ms = 0;
-  uint64_t mask = 0;           // shards with readers
+  uint64_t mask = 0;  // shards with readers
   Sequence last_kept, trimmed_through, cleared_through;
   Tail tail;
   std::deque<Unsettled> unsettled;
   std::unordered_map<DedupeKey, DedupeEntry, DedupeKeyHash> dedupe;
-  std::deque<DedupeKey> dedupe_order;  // settled ones leave oldest first
+  std::deque<DedupeKey> dedupe_order;          // settled ones leave oldest first
   std::unordered_map<Name, Sequence> members;  // user → since
   // Commands of one sender that wait for the store's word on an earlier id.
   std::unordered_map<Name, std::deque<Command>> held;
@@ -126,11 +128,11 @@ struct Room {
   Sequence readable_from(const Name& user) const;
 };
 
-// A user as the user's home shard knows it. Small: there is one per connected user. The Room of the inbox exists only
-// while it holds events or is read.
+// A user as the user's home shard knows it. Small: there is one per connected user. The Room of the inbox
+// exists only while it holds events or is read.
 struct UserHome {
-  // What only users have whom the store knows, or who are members of a room. The budget of a connection (limits.h)
-  // has no place for it.
+  // What only users have whom the store knows, or who are members of a room. The budget of a connection
+  // (limits.h) has no place for it.
   struct Known {
     std::vector<Membership> memberships;
     std::vector<std::function<void(UserHome&)>> when_loaded;

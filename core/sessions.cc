@@ -1,5 +1,5 @@
-// Sessions, opening and ending: identity, take-over, joining rooms, `connected`, `bye`, what is kept when a stream
-// goes. Catching up is in sessions_catchup.cc, delivery in sessions_deliver.cc.
+// Sessions, opening and ending: identity, take-over, joining rooms, `connected`, `bye`, what is kept when a
+// stream goes. Catching up is in sessions_catchup.cc, delivery in sessions_deliver.cc.
 #include "core/sessions.h"
 
 #include <algorithm>
@@ -11,7 +11,8 @@
 namespace twinwire {
 namespace {
 
-// A frame for one stream alone, in its form: never in the log, no eventId. `id` gives an SSE stream its cursor.
+// A frame for one stream alone, in its form: never in the log, no eventId. `id` gives an SSE stream its
+// cursor.
 std::string direct_frame(Form form, std::string_view type, std::string_view json, const std::string& id) {
   std::string out;
   if (form == Form::ws) {
@@ -29,7 +30,8 @@ std::string direct_frame(Form form, std::string_view type, std::string_view json
   return out;
 }
 
-std::string direct_json(std::string_view type, std::string_view tenant, std::string_view data, uint64_t wall_ms) {
+std::string direct_json(std::string_view type, std::string_view tenant, std::string_view data,
+                        uint64_t wall_ms) {
   std::string json;
   JsonObject object(json);
   object.field("type", type);
@@ -51,17 +53,25 @@ std::string name_list(const std::vector<std::string>& names) {
 
 std::string_view word_of(SessionState state) {
   switch (state) {
-    case SessionState::joining: return "joining";
-    case SessionState::replaying: return "replaying";
-    case SessionState::live: return "live";
-    case SessionState::lagging: return "lagging";
-    case SessionState::detached: return "detached";
+    case SessionState::joining:
+      return "joining";
+    case SessionState::replaying:
+      return "replaying";
+    case SessionState::live:
+      return "live";
+    case SessionState::lagging:
+      return "lagging";
+    case SessionState::detached:
+      return "detached";
   }
   return "joining";
 }
 
 Sessions::Sessions(Shard& shard)
-    : shard_(shard), by_id_(HashSession{&sessions_}), room_index_(HashRoom{&rooms_}), user_index_(HashUser{&users_}) {}
+    : shard_(shard),
+      by_id_(HashSession{&sessions_}),
+      room_index_(HashRoom{&rooms_}),
+      user_index_(HashUser{&users_}) {}
 
 Sessions::~Sessions() {
   by_id_.for_each([this](uint32_t i) { sessions_.drop(i); });
@@ -98,7 +108,8 @@ void Sessions::open(ConnectionId connection, StreamRequest request) {
   stream.form = request.form;
   if (shard_.engine().draining()) {
     if (request.form == Form::poll)
-      return shard_.transport().reply(connection, "", reply_of(fail(Code::draining, "the server is going down")));
+      return shard_.transport().reply(connection, "",
+                                      reply_of(fail(Code::draining, "the server is going down")));
     return end_stream(connection, word_of(Code::draining), "the server is going down", 1012, true, 1000);
   }
   uint32_t generation = stream.generation;
@@ -133,8 +144,8 @@ uint32_t Sessions::make_session(SessionId id, const Name& user) {
   return index;
 }
 
-void Sessions::start(ConnectionId connection, uint32_t generation, StreamRequest request, SessionId id, bool continued,
-                     std::vector<PresenceDelta> present) {
+void Sessions::start(ConnectionId connection, uint32_t generation, StreamRequest request, SessionId id,
+                     bool continued, std::vector<PresenceDelta> present) {
   Outboxes& outboxes = shard_.outboxes();
   bool gone = !outboxes.is_open(connection, generation) || outboxes.at(connection).closing;
   if (gone && !continued) return;
@@ -177,7 +188,9 @@ void Sessions::start(ConnectionId connection, uint32_t generation, StreamRequest
   ShardIndex here = shard_.index();
   shard_.ask<UserAnswer>(
       shard_.home_of(shard_.inbox_id(user)),
-      [user, here](Shard& shard, Answer<UserAnswer> answer) { shard.homes().join_user(user, here, std::move(answer)); },
+      [user, here](Shard& shard, Answer<UserAnswer> answer) {
+        shard.homes().join_user(user, here, std::move(answer));
+      },
       [handle = handle(index)](Shard& shard, const UserAnswer& answer) {
         Sessions& self = shard.sessions();
         uint32_t session_index = self.find(handle);
@@ -192,8 +205,8 @@ void Sessions::user_answered(uint32_t index, const UserAnswer& answer) {
   ConnectionId connection{session.connection};
   catchup.joins_due--;
   if (answer.code != Code::ok)
-    return end_stream(connection, word_of(answer.code), "the user's rooms cannot be read now; try again shortly", 1013,
-                      true, 2000);
+    return end_stream(connection, word_of(answer.code),
+                      "the user's rooms cannot be read now; try again shortly", 1013, true, 2000);
   catchup.cut = std::max(catchup.cut, answer.cut);
   catchup.inbox_last_kept = std::max(catchup.inbox_last_kept, answer.inbox_last_kept);
   std::vector<Name> rooms;
@@ -209,7 +222,8 @@ void Sessions::user_answered(uint32_t index, const UserAnswer& answer) {
   queue(index);
 }
 
-// From the session's next catch-up on, the room is among those it gets; events below `since` are not this stream's.
+// From the session's next catch-up on, the room is among those it gets; events below `since` are not this
+// stream's.
 void Sessions::follow(uint32_t index, const Name& name, Sequence since) {
   RoomId id = shard_.room_id(name);
   uint32_t room_index = local_room(id, name);
@@ -364,7 +378,8 @@ void Sessions::tell_reset(Session& session, std::string_view reason, const std::
   tell(session, "reset", data, reason == "rolled_back" || reason == "unknown_cursor", at);
 }
 
-void Sessions::tell(Session& session, std::string_view type, std::string_view data, bool with_id, Sequence id) {
+void Sessions::tell(Session& session, std::string_view type, std::string_view data, bool with_id,
+                    Sequence id) {
   if (session.connection == kNone) return;
   ConnectionId connection{session.connection};
   std::string json = direct_json(type, session.user.tenant(), data, shard_.wall_ms());
@@ -375,7 +390,8 @@ void Sessions::tell(Session& session, std::string_view type, std::string_view da
     frames += json;
     return;
   }
-  shard_.outboxes().push_raw(connection, direct_frame(form, type, json, with_id ? shard_.cursor(id).text() : ""));
+  shard_.outboxes().push_raw(connection,
+                             direct_frame(form, type, json, with_id ? shard_.cursor(id).text() : ""));
 }
 
 // ---- presence ----
@@ -388,7 +404,8 @@ void Sessions::count_present(uint32_t index, uint32_t subscription) {
   const LocalRoom& room = rooms_[sub.room];
   if (session.detached) {
     // Counted already under its former stream: the count moves with the session.
-    size_t found = std::erase_if(session.detached->present, [&](const PresenceDelta& p) { return p.room == room.id; });
+    size_t found =
+        std::erase_if(session.detached->present, [&](const PresenceDelta& p) { return p.room == room.id; });
     if (found) return;
   }
   queue_presence({room.id, room.name, session.user, +1});
@@ -396,7 +413,8 @@ void Sessions::count_present(uint32_t index, uint32_t subscription) {
 
 void Sessions::settle_presence(uint32_t index) {
   Session& session = sessions_[index];
-  for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session) count_present(index, s);
+  for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session)
+    count_present(index, s);
   if (!session.detached) return;
   for (PresenceDelta& delta : session.detached->present) {
     delta.sessions = -1;
@@ -407,14 +425,19 @@ void Sessions::settle_presence(uint32_t index) {
 
 // ---- ending ----
 
-void Sessions::say_bye(ConnectionId connection, std::string_view code, std::string_view reason, int close_code,
-                       bool reconnect, uint32_t after_ms) {
+void Sessions::say_bye(ConnectionId connection, std::string_view code, std::string_view reason,
+                       int close_code, bool reconnect, uint32_t after_ms) {
   Outboxes& outboxes = shard_.outboxes();
   Form form = outboxes.at(connection).form;
   std::string data;
   JsonObject object(data);
-  object.field("code", code).field("reason", reason).field("reconnect", reconnect).field("afterMs", after_ms).end();
-  outboxes.push_raw(connection, direct_frame(form, "bye", direct_json("bye", "", data, shard_.wall_ms()), ""));
+  object.field("code", code)
+      .field("reason", reason)
+      .field("reconnect", reconnect)
+      .field("afterMs", after_ms)
+      .end();
+  outboxes.push_raw(connection,
+                    direct_frame(form, "bye", direct_json("bye", "", data, shard_.wall_ms()), ""));
   if (form == Form::ws) {
     std::string payload{static_cast<char>(close_code >> 8), static_cast<char>(close_code)};
     payload += code.substr(0, 120);
@@ -425,8 +448,8 @@ void Sessions::say_bye(ConnectionId connection, std::string_view code, std::stri
   outboxes.close_when_flushed(connection);
 }
 
-void Sessions::end_stream(ConnectionId connection, std::string_view code, std::string_view reason, int close_code,
-                          bool reconnect, uint32_t after_ms) {
+void Sessions::end_stream(ConnectionId connection, std::string_view code, std::string_view reason,
+                          int close_code, bool reconnect, uint32_t after_ms) {
   Outboxes& outboxes = shard_.outboxes();
   if (!outboxes.is_open(connection)) return;
   uint32_t index = outboxes.at(connection).session;
@@ -499,7 +522,8 @@ void Sessions::forget(uint32_t index) {
   sessions_.drop(index);
   ShardIndex directory = shard_.home_of(id);
   if (directory == shard_.index()) return;
-  shard_.post(directory, [id, host = shard_.index()](Shard& shard) { shard.sessions().forget_moved(id, host); });
+  shard_.post(directory,
+              [id, host = shard_.index()](Shard& shard) { shard.sessions().forget_moved(id, host); });
 }
 
 // ---- the directory ----
@@ -562,11 +586,13 @@ Released Sessions::release(SessionId id, const Name& user) {
       bool stuck = outboxes.at(connection).blocked;
       say_bye(connection, "replaced", "replaced", 1000, false, 0);
       detach(index, true);
-      if (stuck) shard_.transport().close(connection);  // a partial frame that the socket does not take ends here
+      if (stuck)
+        shard_.transport().close(connection);  // a partial frame that the socket does not take ends here
     }
   }
   Released released{true, {}};
-  if (session.detached && !session.detached->presence_given_up) released.present = std::move(session.detached->present);
+  if (session.detached && !session.detached->presence_given_up)
+    released.present = std::move(session.detached->present);
   by_id_.erase(static_cast<uint32_t>(id.low), index);
   sessions_.drop(index);
   return released;

@@ -1,7 +1,7 @@
 // Sessions: the sessions hosted on this shard, what they follow, and how they catch up.
 //   joining → replaying → live ↔ lagging → (stream gone) detached → forgotten
-// A session is fed from the ring only while live; otherwise it reads (cursor, target] from tails and store until it
-// meets the live end. Opening, resuming, reading slowly and gaining a room are this one mechanism.
+// A session is fed from the ring only while live; otherwise it reads (cursor, target] from tails and store
+// until it meets the live end. Opening, resuming, reading slowly and gaining a room are this one mechanism.
 // Not here: rooms' own state (homes.h), bytes and sends (outbox.h).
 // The shard's thread only.
 #pragma once
@@ -31,18 +31,18 @@ std::string_view word_of(SessionState state);
 // What a session needs only while it is not live, or has no stream.
 struct Catchup {
   StreamRequest request;
-  uint32_t joins_due = 0;           // answers of homes that are still out
-  Sequence cut;                     // T: nothing is sent before the shard has consumed it
+  uint32_t joins_due = 0;  // answers of homes that are still out
+  Sequence cut;            // T: nothing is sent before the shard has consumed it
   bool connected_told = false;
-  Sequence base;                    // where the stream continued from
+  Sequence base;  // where the stream continued from
   bool resumed = false;
   std::vector<std::string> forbidden;
   // one read over all rooms
   bool reading = false;
-  bool newest = false;              // the read of history=N
+  bool newest = false;  // the read of history=N
   uint32_t reads_due = 0;
-  Sequence target;                  // what the read goes up to
-  Sequence bound;                   // a room was gained here: the read may not move the cursor past it
+  Sequence target;  // what the read goes up to
+  Sequence bound;   // a room was gained here: the read may not move the cursor past it
   struct Part {
     Name room;
     RoomId id;
@@ -50,16 +50,16 @@ struct Catchup {
     std::shared_ptr<const ReadAnswer> answer;
   };
   std::vector<Part> parts;
-  Sequence pushed_through;          // once the outbox is out, the cursor is here
+  Sequence pushed_through;  // once the outbox is out, the cursor is here
   bool pushed = false;
-  std::vector<EventRef> held;       // live events above `target`, to go behind the answer
+  std::vector<EventRef> held;  // live events above `target`, to go behind the answer
   bool holding = false;
   Sequence inbox_last_kept;
   std::vector<RoomId> told_trimmed;
-  bool state_skipped = false;       // typing or presence passed while not live
+  bool state_skipped = false;  // typing or presence passed while not live
   Millis retry_at = 0;
   bool from_earliest = false;
-  std::string poll_frames;          // connected, reset: what goes into a poll's answer before the events
+  std::string poll_frames;  // connected, reset: what goes into a poll's answer before the events
 };
 
 // A session whose stream is gone.
@@ -72,17 +72,17 @@ struct Detached {
 struct Session {
   SessionId id;
   Name user;
-  Sequence cursor;               // exact unless live; live: everything the shard has consumed and flushed
+  Sequence cursor;  // exact unless live; live: everything the shard has consumed and flushed
   uint32_t connection = kNone;
   uint32_t subscriptions = kNone;  // list head
   uint32_t next_of_user = kNone;
   uint32_t local_user = kNone;
-  uint32_t generation = 0;       // of this object: answers to an earlier one with the same id are ignored
+  uint32_t generation = 0;  // of this object: answers to an earlier one with the same id are ignored
   SessionState state = SessionState::joining;
   bool observer = false;
-  bool queued = false;           // in the list of those to be moved on
+  bool queued = false;  // in the list of those to be moved on
   uint8_t heartbeat_seconds = 15;
-  uint32_t opened_ds = 0;        // tenths of a second, for operators
+  uint32_t opened_ds = 0;  // tenths of a second, for operators
   std::unique_ptr<Catchup> catchup;
   std::unique_ptr<Detached> detached;
 };
@@ -90,26 +90,26 @@ struct Session {
 // One session follows one room.
 struct Subscription {
   uint32_t session = kNone;
-  uint32_t room = kNone;           // LocalRoom
+  uint32_t room = kNone;  // LocalRoom
   uint32_t next_of_session = kNone;
-  uint32_t place = 0;              // in LocalRoom::subscriptions
-  uint64_t since : 58 = 0;         // what lies below is not this stream's: gained later, or closed before
-  uint64_t active : 1 = 0;         // delivered to; not yet while a command that gains the room is under way
-  uint64_t present : 1 = 0;        // counted in the room's presence
-  uint64_t gained : 1 = 0;         // by the inbox: its event tells the client, not `connected`
+  uint32_t place = 0;        // in LocalRoom::subscriptions
+  uint64_t since : 58 = 0;   // what lies below is not this stream's: gained later, or closed before
+  uint64_t active : 1 = 0;   // delivered to; not yet while a command that gains the room is under way
+  uint64_t present : 1 = 0;  // counted in the room's presence
+  uint64_t gained : 1 = 0;   // by the inbox: its event tells the client, not `connected`
 };
 
 // A room that sessions of this shard follow.
 struct LocalRoom {
   RoomId id;
   Name name;
-  Sequence last_kept;              // newest kept event up to what the shard consumed
-  Sequence cut;                    // J of the shard's own join
+  Sequence last_kept;  // newest kept event up to what the shard consumed
+  Sequence cut;        // J of the shard's own join
   std::vector<uint32_t> subscriptions;
-  uint32_t asks = 0;               // joins under way
+  uint32_t asks = 0;  // joins under way
   RoomKind kind = RoomKind::open;
   bool joined = false;
-  bool leaving = false;            // waits in the list of leaves of this tick
+  bool leaving = false;  // waits in the list of leaves of this tick
 };
 
 // The sessions of one user here; stands for their subscription to the user's inbox.
@@ -156,7 +156,7 @@ class Sessions {
   // call again with the same slot.
   bool deliver(const Event& event, uint32_t& budget);
   void flushed(const FlushResult& result);
-  void move_on();       // sessions that can go a step further
+  void move_on();  // sessions that can go a step further
   void answer_polls();
   void run_timers();
   void send_leaves();
@@ -182,13 +182,15 @@ class Sessions {
   uint32_t make_session(SessionId id, const Name& user);
   void user_answered(uint32_t session, const UserAnswer& answer);
   void follow(uint32_t session, const Name& room, Sequence since);
-  void ask_join(uint32_t session, uint32_t room, std::function<void(Shard&, uint32_t, const JoinAnswer&)> then);
+  void ask_join(uint32_t session, uint32_t room,
+                std::function<void(Shard&, uint32_t, const JoinAnswer&)> then);
   void join_answered(uint32_t session, const Name& room, const JoinAnswer& answer);
   void connected(uint32_t session);
   void tell_connected(uint32_t session, Sequence base);
   Sequence base_cursor(Session& session, std::string& reset_reason);
   void settle_presence(uint32_t session);
-  void activate(uint32_t session, uint32_t room, const std::function<void(Shard&, JoinAnswer)>& then, JoinAnswer answer);
+  void activate(uint32_t session, uint32_t room, const std::function<void(Shard&, JoinAnswer)>& then,
+                JoinAnswer answer);
   // The session's handle that survives its end: find again by id and generation.
   struct Handle {
     SessionId id;
@@ -197,7 +199,8 @@ class Sessions {
   Handle handle(uint32_t session) const { return {sessions_[session].id, sessions_[session].generation}; }
   uint32_t find(const Handle& handle) const;
   SessionId new_session_id();
-  void tell_reset(Session& session, std::string_view reason, const std::vector<std::string>& rooms, Sequence at);
+  void tell_reset(Session& session, std::string_view reason, const std::vector<std::string>& rooms,
+                  Sequence at);
   void tell(Session& session, std::string_view type, std::string_view data, bool with_id, Sequence id);
   // catching up
   void queue(uint32_t session);

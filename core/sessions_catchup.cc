@@ -1,5 +1,5 @@
-// Sessions, catching up: reads of (cursor, target] over every followed room, merged by sequence, until the gap closes
-// and the session is live.
+// Sessions, catching up: reads of (cursor, target] over every followed room, merged by sequence, until the
+// gap closes and the session is live.
 #include <algorithm>
 
 #include "core/json.h"
@@ -26,8 +26,10 @@ void Sessions::move_on() {
     activations_.erase(activations_.begin() + static_cast<ptrdiff_t>(i));
     uint32_t index = find(done.session);
     uint32_t room = find_room(done.room);
-    if (index != kNone && room != kNone) activate(index, room, done.then, done.answer);
-    else done.then(shard_, JoinAnswer::failed(Code::not_found));
+    if (index != kNone && room != kNone)
+      activate(index, room, done.then, done.answer);
+    else
+      done.then(shard_, JoinAnswer::failed(Code::not_found));
   }
   if (paused()) return;  // a delivery stands inside a member list: nobody's cursor may pass it
   std::swap(moving_, queue_);
@@ -96,7 +98,8 @@ void Sessions::history_done(uint32_t index) {
   tell_connected(index, base);
   if (!catchup.forbidden.empty()) tell_reset(session, "forbidden", catchup.forbidden, base);
   catchup.forbidden.clear();
-  // A room with more than N in this range keeps what lies before its last N to itself: history asked for no more.
+  // A room with more than N in this range keeps what lies before its last N to itself: history asked for no
+  // more.
   push_read(index, events);
   catchup.pushed_through = catchup.target;
   if (shard_.outboxes().queued(ConnectionId{session.connection}) == 0) {
@@ -158,8 +161,10 @@ void Sessions::ask_reads(uint32_t index, uint32_t max_events) {
           reading.parts[part].answer = std::move(answer);
           if (--reading.reads_due > 0) return;
           reading.reading = false;
-          if (reading.newest) self.history_done(reader);
-          else self.read_done(reader);
+          if (reading.newest)
+            self.history_done(reader);
+          else
+            self.read_done(reader);
         });
   }
   if (catchup.parts.empty()) {  // history of no rooms
@@ -199,8 +204,8 @@ bool Sessions::still_follows(uint32_t index, const Event& event) const {
   return room != kNone && subscription_of(index, room) != kNone;
 }
 
-// All parts in one order, up to `bound`; a part that a limit cut lowers the bound to its last event, since what it
-// holds beyond is not known yet.
+// All parts in one order, up to `bound`; a part that a limit cut lowers the bound to its last event, since
+// what it holds beyond is not known yet.
 std::vector<EventRef> Sessions::merge(uint32_t index, Sequence& bound, uint32_t max_events) {
   Catchup& catchup = *sessions_[index].catchup;
   std::vector<EventRef> events;
@@ -212,7 +217,8 @@ std::vector<EventRef> Sessions::merge(uint32_t index, Sequence& bound, uint32_t 
   }
   std::sort(events.begin(), events.end(),
             [](const EventRef& a, const EventRef& b) { return a->sequence() < b->sequence(); });
-  std::erase_if(events, [&](const EventRef& e) { return e->sequence() > bound || !still_follows(index, *e); });
+  std::erase_if(events,
+                [&](const EventRef& e) { return e->sequence() > bound || !still_follows(index, *e); });
   if (events.size() > max_events) {
     events.resize(max_events);
     bound = events.back()->sequence();
@@ -235,7 +241,9 @@ void Sessions::read_done(uint32_t index) {
   Catchup& catchup = *session.catchup;
   if (any_failed(index)) return;
   ConnectionId connection{session.connection};
-  if (shard_.outboxes().at(connection).blocked) {  // something else filled the socket: the flush queues another round
+  if (shard_.outboxes()
+          .at(connection)
+          .blocked) {  // something else filled the socket: the flush queues another round
     catchup.holding = false;
     catchup.held.clear();
     catchup.parts.clear();
@@ -283,9 +291,12 @@ void Sessions::go_live(uint32_t index) {
   bool skipped = catchup.state_skipped;
   catchup.pushed = false;
   if (stream.form == Form::poll) {
-    bool waiting = !catchup.poll_frames.empty() || shard_.outboxes().queued(ConnectionId{session.connection}) > 0;
-    if (waiting) polls_ready_.push_back(handle(index));
-    else poll_deadlines_.push_back({shard_.now() + catchup.request.poll_wait_ms, handle(index)});
+    bool waiting =
+        !catchup.poll_frames.empty() || shard_.outboxes().queued(ConnectionId{session.connection}) > 0;
+    if (waiting)
+      polls_ready_.push_back(handle(index));
+    else
+      poll_deadlines_.push_back({shard_.now() + catchup.request.poll_wait_ms, handle(index)});
     return;  // keeps its frames until it is answered
   }
   stream.attention = false;
@@ -293,15 +304,17 @@ void Sessions::go_live(uint32_t index) {
   if (skipped) tell_states(index, fresh);
 }
 
-// Typing and presence that passed while the session was away from the live end, once, as they are now. A fresh stream
-// has nothing to correct: it is told only who types.
+// Typing and presence that passed while the session was away from the live end, once, as they are now. A
+// fresh stream has nothing to correct: it is told only who types.
 void Sessions::tell_states(uint32_t index, bool fresh) {
   Session& session = sessions_[index];
   for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session) {
     const LocalRoom& room = rooms_[subscriptions_[s].room];
     shard_.ask<RoomState>(
         shard_.home_of(room.id),
-        [id = room.id](Shard& shard, const Answer<RoomState>& answer) { answer(shard, shard.homes().room_state(id)); },
+        [id = room.id](Shard& shard, const Answer<RoomState>& answer) {
+          answer(shard, shard.homes().room_state(id));
+        },
         [handle = handle(index), name = room.name, fresh](Shard& shard, const RoomState& state) {
           Sessions& self = shard.sessions();
           if (fresh && !state.anyone_types) return;
@@ -321,7 +334,8 @@ void Sessions::tell_room_state(uint32_t index, const Name& room, const RoomState
   if (!state.presence_json.empty()) tell(session, "presence.diff", with_room(state.presence_json), false, {});
 }
 
-// Where a live session stands: all that the shard has consumed, and the event whose delivery paused behind it.
+// Where a live session stands: all that the shard has consumed, and the event whose delivery paused behind
+// it.
 Sequence Sessions::live_cursor(uint32_t index) const {
   Sequence cursor = shard_.consumed();
   if (!paused()) return cursor;
@@ -362,8 +376,10 @@ void Sessions::flushed(const FlushResult& result) {
   if (result.whole) {
     session.cursor = std::max(session.cursor, catchup.pushed ? catchup.pushed_through : result.last_sent);
   } else {
-    if (result.last_sent.value) session.cursor = result.last_sent;
-    else if (result.first_unsent.value) session.cursor = result.first_unsent - 1;
+    if (result.last_sent.value)
+      session.cursor = result.last_sent;
+    else if (result.first_unsent.value)
+      session.cursor = result.first_unsent - 1;
     if (result.dropped_inbox) catchup.inbox_last_kept = shard_.consumed();
   }
   catchup.pushed = false;

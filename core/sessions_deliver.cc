@@ -12,9 +12,12 @@ namespace twinwire {
 
 bool Sessions::wants(const Session& session, const Event& event) {
   switch (event.exclude()) {
-    case Exclude::none: return true;
-    case Exclude::connection: return session.id != event.exclude_session();
-    case Exclude::user: return session.user != event.user();
+    case Exclude::none:
+      return true;
+    case Exclude::connection:
+      return session.id != event.exclude_session();
+    case Exclude::user:
+      return session.user != event.user();
   }
   return true;
 }
@@ -90,7 +93,8 @@ void Sessions::gained(uint32_t index, const Event& event) {
   Session& session = sessions_[index];
   Name name(session.user.tenant(), event.shown_room());
   uint32_t known = find_room(shard_.room_id(name));
-  if (known != kNone && subscription_of(index, known) != kNone) return;  // follows it, or a command is about to
+  if (known != kNone && subscription_of(index, known) != kNone)
+    return;  // follows it, or a command is about to
   bool careless = shard_.engine().mutated(Mutation::inbox_room_without_catch_up);
   bool was_live = session.state == SessionState::live;
   if (was_live) {
@@ -100,17 +104,20 @@ void Sessions::gained(uint32_t index, const Event& event) {
     session.catchup->pushed_through = event.sequence();
   }
   Catchup& catchup = *session.catchup;
-  if (catchup.reading) catchup.bound = catchup.bound.value ? std::min(catchup.bound, event.sequence()) : event.sequence();
+  if (catchup.reading)
+    catchup.bound = catchup.bound.value ? std::min(catchup.bound, event.sequence()) : event.sequence();
   follow(index, name, event.sequence());
   subscriptions_[subscription_of(index, find_room(shard_.room_id(name)))].gained = 1;
   if (careless && was_live) session.state = SessionState::live;
 }
 
-// The user is no longer a member from this place on. Who stood behind it is told; the rest has seen all it may.
+// The user is no longer a member from this place on. Who stood behind it is told; the rest has seen all it
+// may.
 void Sessions::removed(uint32_t room_index, const Event& event) {
   std::vector<uint32_t> leaving;
   for (uint32_t s : rooms_[room_index].subscriptions)
-    if (sessions_[subscriptions_[s].session].user == event.subject()) leaving.push_back(subscriptions_[s].session);
+    if (sessions_[subscriptions_[s].session].user == event.subject())
+      leaving.push_back(subscriptions_[s].session);
   std::string name(rooms_[room_index].name.text());
   for (uint32_t index : leaving) {
     Session& session = sessions_[index];
@@ -120,8 +127,10 @@ void Sessions::removed(uint32_t room_index, const Event& event) {
     unsubscribe(index, room_index);
     if (session.state == SessionState::live || !session.catchup) continue;
     shard_.metrics().reset_forbidden++;
-    if (session.catchup->connected_told) tell_reset(session, "forbidden", {name}, session.cursor);
-    else session.catchup->forbidden.push_back(name);
+    if (session.catchup->connected_told)
+      tell_reset(session, "forbidden", {name}, session.cursor);
+    else
+      session.catchup->forbidden.push_back(name);
   }
 }
 
@@ -156,12 +165,16 @@ void Sessions::answer_poll(uint32_t index) {
   }
   // The position looked through; never past what is synced unless it is a kept event's own.
   bool begun = catchup && catchup->connected_told;
-  Sequence through = live || !begun ? shard_.consumed() : catchup->pushed ? catchup->pushed_through : session.cursor;
+  Sequence through = live || !begun    ? shard_.consumed()
+                     : catchup->pushed ? catchup->pushed_through
+                                       : session.cursor;
   if (live && paused()) through = live_cursor(index);
   Sequence last = std::max(std::min(through, shard_.durability().synced()), last_kept);
   Cursor told = shard_.cursor(last);
-  if (catchup && catchup->connected_told) told.sequence = std::max(last, catchup->base);
-  else if (catchup && catchup->request.cursor) told = *catchup->request.cursor;  // replaced before it began
+  if (catchup && catchup->connected_told)
+    told.sequence = std::max(last, catchup->base);
+  else if (catchup && catchup->request.cursor)
+    told = *catchup->request.cursor;  // replaced before it began
   body += "],\"lastEventId\":\"" + told.text() + "\"";
   if (!live && catchup && catchup->pushed) body += ",\"more\":true";
   body += ",\"sessionId\":\"" + session.id.text() + "\"}";
@@ -173,8 +186,8 @@ void Sessions::answer_poll(uint32_t index) {
 
 // ---- heartbeats ----
 
-// A comment, or where the cursor moved without anything to show an id-only block: it moves Last-Event-ID and fires
-// nothing (WHATWG, 9.2.6).
+// A comment, or where the cursor moved without anything to show an id-only block: it moves Last-Event-ID and
+// fires nothing (WHATWG, 9.2.6).
 void Sessions::heartbeat(ConnectionId connection) {
   uint32_t index = on_connection(connection);
   Outboxes& outboxes = shard_.outboxes();
@@ -272,7 +285,8 @@ void Sessions::send_leaves() {
     bool used = !room.subscriptions.empty() || room.asks > 0;
     bool regardless = shard_.engine().mutated(Mutation::old_leave_after_join);
     if (used && !regardless) continue;
-    shard_.post(shard_.home_of(id), [id, here = shard_.index()](Shard& shard) { shard.homes().leave_room(id, here); });
+    shard_.post(shard_.home_of(id),
+                [id, here = shard_.index()](Shard& shard) { shard.homes().leave_room(id, here); });
     if (used) continue;
     if (paused_room_ == index) paused_room_ = kNone;
     room_index_.erase(static_cast<uint32_t>(id.low), index);
@@ -291,7 +305,8 @@ void Sessions::send_leaves() {
 void Sessions::send_presence() {
   if (presence_.empty()) return;
   std::vector<std::vector<PresenceDelta>> by_home(shard_.engine().shard_count());
-  for (PresenceDelta& delta : presence_) by_home[index_of(shard_.home_of(delta.room))].push_back(std::move(delta));
+  for (PresenceDelta& delta : presence_)
+    by_home[index_of(shard_.home_of(delta.room))].push_back(std::move(delta));
   presence_.clear();
   for (uint32_t home = 0; home < by_home.size(); home++) {
     if (by_home[home].empty()) continue;
@@ -302,7 +317,8 @@ void Sessions::send_presence() {
 }
 
 // A command of this session gains a room: live from the cut on; what lies before is the command's answer's.
-void Sessions::follow_by_command(uint32_t index, const Name& name, std::function<void(Shard&, JoinAnswer)> then) {
+void Sessions::follow_by_command(uint32_t index, const Name& name,
+                                 std::function<void(Shard&, JoinAnswer)> then) {
   Session& session = sessions_[index];
   RoomId id = shard_.room_id(name);
   uint32_t room = local_room(id, name);
@@ -352,7 +368,8 @@ void Sessions::activate(uint32_t index, uint32_t room, const std::function<void(
 Millis Sessions::next_deadline() const {
   Millis next = UINT64_MAX;
   const auto& settings = shard_.config().session;
-  if (!detached_.empty()) next = std::min(next, detached_.front().first + settings.presence_grace_seconds * 1000);
+  if (!detached_.empty())
+    next = std::min(next, detached_.front().first + settings.presence_grace_seconds * 1000);
   if (!kept_.empty()) next = std::min(next, kept_.front().first + settings.keep_seconds * 1000);
   for (const auto& [at, poll] : poll_deadlines_) next = std::min(next, at);
   if (!queue_.empty() || waits_for_ring()) next = std::min(next, shard_.now() + kTimerStepMs);
@@ -397,7 +414,9 @@ std::string Sessions::info_json(uint32_t index) {
   Session& session = sessions_[index];
   std::string out;
   JsonObject object(out);
-  Sequence cursor = session.state == SessionState::live ? std::max(session.cursor, std::min(live_cursor(index), shard_.durability().synced())) : session.cursor;
+  Sequence cursor = session.state == SessionState::live
+                        ? std::max(session.cursor, std::min(live_cursor(index), shard_.durability().synced()))
+                        : session.cursor;
   object.field("sessionId", session.id.text()).field("userId", session.user.text());
   object.field("state", word_of(session.state)).field("lastEventId", shard_.cursor(cursor).text());
   std::string rooms = "[";
@@ -414,13 +433,15 @@ void Sessions::list_json(std::string& out, bool& first) const {
     const Session& session = sessions_[index];
     if (!first) out += ',';
     first = false;
-    Form form = session.connection == kNone ? Form::none : shard_.outboxes().at(ConnectionId{session.connection}).form;
+    Form form = session.connection == kNone ? Form::none
+                                            : shard_.outboxes().at(ConnectionId{session.connection}).form;
     uint32_t rooms = 0;
     for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session) rooms++;
     Sequence cursor = session.state == SessionState::live ? shard_.consumed() : session.cursor;
     JsonObject object(out);
     object.field("sessionId", session.id.text()).field("userId", session.user.text());
-    object.field("tenant", session.user.tenant()).field("transport", form == Form::none ? "none" : word_of(form));
+    object.field("tenant", session.user.tenant())
+        .field("transport", form == Form::none ? "none" : word_of(form));
     object.field("state", word_of(session.state)).field("rooms", rooms);
     object.field("cursor", shard_.cursor(cursor).text()).field("shard", index_of(shard_.index()));
     object.field("ageSeconds", static_cast<uint64_t>((shard_.now() / 100 - session.opened_ds) / 10)).end();

@@ -34,7 +34,9 @@ Epoch Shard::epoch() const { return engine_.boot().epoch; }
 RoomId Shard::room_id(const Name& room) const { return room_id_of(engine_.boot().room_key, room); }
 RoomId Shard::inbox_id(const Name& user) const { return inbox_id_of(engine_.boot().room_key, user); }
 ShardIndex Shard::home_of(RoomId room) const { return ShardIndex(room.high % engine_.shard_count()); }
-ShardIndex Shard::home_of(SessionId session) const { return ShardIndex(session.high % engine_.shard_count()); }
+ShardIndex Shard::home_of(SessionId session) const {
+  return ShardIndex(session.high % engine_.shard_count());
+}
 
 Sequence Shard::barrier() const {
   bool commit = engine_.config().server.deliver == DeliverPolicy::commit;
@@ -126,8 +128,8 @@ bool Shard::consume_ring() {
     const Slot* slot = next.value <= limit ? log.peek(next) : nullptr;
     if (!slot) break;
     if (slot->mask & mask_of(index_)) {
-      // The prepaid reference is ours from here: kept to the end of the tick, since outboxes borrow it. A delivery
-      // that paused has it already.
+      // The prepaid reference is ours from here: kept to the end of the tick, since outboxes borrow it. A
+      // delivery that paused has it already.
       if (!paused_event_) paused_event_ = EventRef::adopt(slot->event);
       bool unsaved = commit && paused_event_->outcome() == Outcome::unsaved;
       if (!unsaved && !sessions_.deliver(*paused_event_, budget)) {
@@ -171,14 +173,16 @@ bool Shard::idle() {
     bool commit = config().server.deliver == DeliverPolicy::commit;
     bool readable = ring().peek(consumed_ + 1) && (!commit || consumed_ < durability().durable());
     bool progress = homes_.waits_for_store() && durability().durable() != durable_seen_;
-    // A claimed slot that a session waits for is about to be published: tens of nanoseconds, unless the store holds it.
+    // A claimed slot that a session waits for is about to be published: tens of nanoseconds, unless the store
+    // holds it.
     bool imminent = !commit && sessions_.waits_for_ring() && ring().claimed() > consumed_;
     return readable || progress || imminent || !mailbox_.empty() || !soon_.empty() || sessions_.runnable() ||
            sessions_.paused() || outboxes_.anything_dirty();
   };
   if (busy()) return false;
   bool commit = config().server.deliver == DeliverPolicy::commit;
-  if (homes_.waits_for_store() || (commit && ring().claimed() > consumed_)) durability().wait_for_progress(index_);
+  if (homes_.waits_for_store() || (commit && ring().claimed() > consumed_))
+    durability().wait_for_progress(index_);
   ring().set_sleeping(index_of(index_), true);
   if (!busy()) return true;
   ring().set_sleeping(index_of(index_), false);
@@ -212,7 +216,8 @@ void Shard::command(Command command) {
   metrics_.commands++;
   if (!admit(command)) {
     metrics_.refused_rate++;
-    return reply(command, reply_of(fail(Code::rate_limited, "too many commands on this connection; slow down")));
+    return reply(command,
+                 reply_of(fail(Code::rate_limited, "too many commands on this connection; slow down")));
   }
   if (crowded()) {
     metrics_.refused_overloaded++;
@@ -250,7 +255,9 @@ void Shard::route(Command command) {
       auto kept = std::make_shared<Command>(std::move(command));
       return ask<ShardIndex>(
           home_of(session),
-          [session](Shard& shard, const Answer<ShardIndex>& answer) { answer(shard, shard.sessions().located(session)); },
+          [session](Shard& shard, const Answer<ShardIndex>& answer) {
+            answer(shard, shard.sessions().located(session));
+          },
           [kept](Shard& shard, ShardIndex host) { shard.run_on(host, std::move(*kept)); });
     }
   }
@@ -267,7 +274,8 @@ void Shard::reply(const Command& command, Reply reply) {
   deliver_reply(command.connection, command.connection_generation, command.tag, reply);
 }
 
-void Shard::deliver_reply(ConnectionId connection, uint32_t generation, const std::string& tag, const Reply& reply) {
+void Shard::deliver_reply(ConnectionId connection, uint32_t generation, const std::string& tag,
+                          const Reply& reply) {
   if (reply.code != Code::ok) metrics_.failed_commands++;
   if (outboxes_.is_open(connection, generation)) transport_.reply(connection, tag, reply);
 }

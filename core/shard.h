@@ -1,7 +1,7 @@
-// Shard: everything one core owns. It reads the ring, hosts sessions and homes rooms, and runs the tick that moves
-// all of it. Its parts: Outboxes (bytes to connections), Sessions (hosted here), Homes (rooms and users homed here).
-// Not here: sockets (Transport), threads (net/server), the disk (History, Durability).
-// One thread: the shard's own; other shards reach it only through its mailbox.
+// Shard: everything one core owns. It reads the ring, hosts sessions and homes rooms, and runs the tick that
+// moves all of it. Its parts: Outboxes (bytes to connections), Sessions (hosted here), Homes (rooms and users
+// homed here). Not here: sockets (Transport), threads (net/server), the disk (History, Durability). One
+// thread: the shard's own; other shards reach it only through its mailbox.
 #pragma once
 
 #include <array>
@@ -64,9 +64,12 @@ class Shard {
   void on_short_send(ConnectionId connection, size_t sent) { outboxes_.on_short_send(connection, sent); }
   void on_writable(ConnectionId connection) { outboxes_.on_writable(connection); }
 
-  void open_stream(ConnectionId connection, StreamRequest request) { sessions_.open(connection, std::move(request)); }
+  void open_stream(ConnectionId connection, StreamRequest request) {
+    sessions_.open(connection, std::move(request));
+  }
   void heartbeat(ConnectionId connection) { sessions_.heartbeat(connection); }
-  void end_stream(ConnectionId connection, Code code, std::string_view reason, bool reconnect, uint32_t after_ms) {
+  void end_stream(ConnectionId connection, Code code, std::string_view reason, bool reconnect,
+                  uint32_t after_ms) {
     sessions_.end_stream(connection, word_of(code), reason, close_code_of(code), reconnect, after_ms);
   }
   bool has_stream(ConnectionId connection) { return sessions_.on_connection(connection) != kNone; }
@@ -76,7 +79,8 @@ class Shard {
   void gather(Gather what, ConnectionId connection, std::string tag);
 
   void tick();
-  // Declares sleep and looks once more; true: nothing is left to do and the loop may block until next_deadline().
+  // Declares sleep and looks once more; true: nothing is left to do and the loop may block until
+  // next_deadline().
   bool idle();
   void awake();
   Millis next_deadline() const;
@@ -106,8 +110,8 @@ class Shard {
   ShardIndex home_of(SessionId session) const;
   Cursor cursor(Sequence sequence) const { return {epoch(), sequence}; }
 
-  // Runs `request(Shard&, Answer<T>)` on `to`, and `then(Shard&, T)` here when it has answered. Never lost: waits
-  // in order when `to` is full or no credit is left (see crowded()).
+  // Runs `request(Shard&, Answer<T>)` on `to`, and `then(Shard&, T)` here when it has answered. Never lost:
+  // waits in order when `to` is full or no credit is left (see crowded()).
   template <typename T, typename Request, typename Then>
   void ask(ShardIndex to, Request request, Then then) {
     Answer<T> answer(&engine_, index_, std::move(then));
@@ -123,8 +127,8 @@ class Shard {
   // A History callback that runs `then(Shard&, T)` here.
   template <typename T, typename Then>
   Done<T> from_history(Then then);
-  // Asks the store, now or when fewer answers are due: like asks of other shards, they have a reserved place in the
-  // mailbox. `start` makes exactly one request whose callback is from_history().
+  // Asks the store, now or when fewer answers are due: like asks of other shards, they have a reserved place
+  // in the mailbox. `start` makes exactly one request whose callback is from_history().
   void use_history(std::function<void()> start) {
     if (history_due_ == history_due_max_) return history_waiting_.push_back(std::move(start));
     history_due_++;
@@ -171,7 +175,8 @@ class Shard {
   void run_soon();
   void route(Command command);
   void run_on(ShardIndex to, Command command);
-  void deliver_reply(ConnectionId connection, uint32_t generation, const std::string& tag, const Reply& reply);
+  void deliver_reply(ConnectionId connection, uint32_t generation, const std::string& tag,
+                     const Reply& reply);
   bool admit(const Command& command);
 
   // Constant after construction.
@@ -211,11 +216,13 @@ namespace twinwire {
 
 template <typename T>
 void Answer<T>::operator()(Shard& from, T value) const {
-  auto mail = make_mail([then = then_, value = std::move(value), by_mail = from.index() != origin_](Shard& shard) mutable {
-    shard.answer_arrived(by_mail);
-    (*then)(shard, std::move(value));
-  });
-  if (from.index() == origin_) return from.soon([mail = std::shared_ptr<Mail>(std::move(mail))](Shard& s) { mail->run(s); });
+  auto mail = make_mail(
+      [then = then_, value = std::move(value), by_mail = from.index() != origin_](Shard& shard) mutable {
+        shard.answer_arrived(by_mail);
+        (*then)(shard, std::move(value));
+      });
+  if (from.index() == origin_)
+    return from.soon([mail = std::shared_ptr<Mail>(std::move(mail))](Shard& s) { mail->run(s); });
   engine_->reply_to(origin_, std::move(mail));
 }
 

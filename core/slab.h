@@ -1,6 +1,6 @@
-// Slab: objects of one type in chunks, named by a 32-bit index; freed ones are reused. Indexes are half a pointer,
-// and a million small objects cost no allocator headers.
-// One thread (the owner's). Objects never move.
+// Slab: objects of one type in chunks, named by a 32-bit index; freed ones are reused. Indexes are half a
+// pointer, and a million small objects cost no allocator headers. One thread (the owner's). Objects never
+// move.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Expected failures as values: the stable error words of the protocol (net/PROTOCOL.md, "Errors") and Result<T>.
-// Not here: broken invariants, which abort (see TW_CHECK), and start-up, which may throw.
+// Expected failures as values: the stable error words of the protocol (net/PROTOCOL.md, "Errors") and
+// Result<T>. Not here: broken invariants, which abort (see TW_CHECK), and start-up, which may throw.
 #pragma once
 
 #include <cstdint>

@@ -6,10 +6,14 @@ namespace twinwire {
 
 std::string_view word_of(Form form) {
   switch (form) {
-    case Form::none: return "http";
-    case Form::sse: return "sse";
-    case Form::ws: return "ws";
-    case Form::poll: return "poll";
+    case Form::none:
+      return "http";
+    case Form::sse:
+      return "sse";
+    case Form::ws:
+      return "ws";
+    case Form::poll:
+      return "poll";
   }
   return "http";
 }

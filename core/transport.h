@@ -19,7 +19,8 @@ enum class Form : uint8_t { none, sse, ws, poll };
 std::string_view word_of(Form form);
 
 // The answer to a command, or a poll's answer. `body` is a whole JSON object without "type" and "id";
-// the gateway frames it (HTTP status from `code`, or a WS text message with "type":"reply" and the command's id).
+// the gateway frames it (HTTP status from `code`, or a WS text message with "type":"reply" and the command's
+// id).
 struct Reply {
   Code code = Code::ok;
   std::string body;
@@ -39,26 +40,30 @@ struct StreamRequest {
   uint32_t history = 0;             // last N of each room
   uint32_t heartbeat_seconds = 15;  // told in `connected`; net runs the timer and calls Shard::heartbeat
   Millis poll_wait_ms = 25000;
-  bool observer = false;            // operators' tail: no user, no inbox, no presence, every room readable
+  bool observer = false;  // operators' tail: no user, no inbox, no presence, every room readable
 };
 
 class Transport {
  public:
   virtual ~Transport() = default;
-  // Queues one send. The bytes stay valid until submit() returns; at most one send a connection between submits.
+  // Queues one send. The bytes stay valid until submit() returns; at most one send a connection between
+  // submits.
   virtual void send(ConnectionId connection, const char* bytes, size_t size) = 0;
-  // Performs what is queued. For each send that did not go out whole (full socket: sent < size, possibly 0) calls
-  // Shard::on_short_send before returning; a dead socket counts as short and is reported by connection_closed later.
+  // Performs what is queued. For each send that did not go out whole (full socket: sent < size, possibly 0)
+  // calls Shard::on_short_send before returning; a dead socket counts as short and is reported by
+  // connection_closed later.
   virtual void submit() = 0;
   // Calls Shard::on_writable(connection) once when the socket takes bytes again.
   virtual void want_writable(ConnectionId connection) = 0;
-  // The connection's last byte is out and its stream has ended: close in good order (RFC 9112 9.6, RFC 6455 7.1.1:
-  // for WS the close frame is already among the bytes). Afterwards net calls Shard::connection_closed.
+  // The connection's last byte is out and its stream has ended: close in good order (RFC 9112 9.6, RFC
+  // 6455 7.1.1: for WS the close frame is already among the bytes). Afterwards net calls
+  // Shard::connection_closed.
   virtual void close(ConnectionId connection) = 0;
-  // The answer to the command or poll that this connection sent. `tag` is what the command brought (the WS id).
-  // net turns it into bytes and gives them back through Shard::write.
+  // The answer to the command or poll that this connection sent. `tag` is what the command brought (the WS
+  // id). net turns it into bytes and gives them back through Shard::write.
   virtual void reply(ConnectionId connection, std::string_view tag, const Reply& reply) = 0;
-  // The stream on this connection became open, or (for a WS) its session was refused: for net's own bookkeeping.
+  // The stream on this connection became open, or (for a WS) its session was refused: for net's own
+  // bookkeeping.
   virtual void stream_opened(ConnectionId connection) = 0;
 };
 

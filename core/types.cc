@@ -76,8 +76,8 @@ Name::Name(std::string_view tenant, std::string_view text) {
   if (tenant.size() > 240 || text.size() > 240) std::abort();
   void* memory = std::malloc(sizeof(Body) + tenant.size() + text.size());
   if (!memory) std::abort();
-  body_ = new (memory) Body{{1}, hash_of(tenant, text), static_cast<uint8_t>(tenant.size()),
-                            static_cast<uint8_t>(text.size())};
+  body_ = new (memory) Body{
+      {1}, hash_of(tenant, text), static_cast<uint8_t>(tenant.size()), static_cast<uint8_t>(text.size())};
   if (!tenant.empty()) std::memcpy(body_->text, tenant.data(), tenant.size());
   if (!text.empty()) std::memcpy(body_->text + tenant.size(), text.data(), text.size());
 }

@@ -31,7 +31,8 @@ struct Epoch {
   constexpr auto operator<=>(const Epoch&) const = default;
 };
 
-// What a client holds: `<epoch, 12 hex>-<sequence, 14 hex>`. Within one epoch the text orders like the sequence.
+// What a client holds: `<epoch, 12 hex>-<sequence, 14 hex>`. Within one epoch the text orders like the
+// sequence.
 struct Cursor {
   Epoch epoch;
   Sequence sequence;
@@ -127,8 +128,8 @@ class Name {
   Body* body_ = nullptr;
 };
 
-// The keyed hash that names rooms, and the room that carries one user's own events (its text is "\x01" + user,
-// which no client can name).
+// The keyed hash that names rooms, and the room that carries one user's own events (its text is "\x01" +
+// user, which no client can name).
 RoomId room_id_of(uint64_t room_key, std::string_view tenant, std::string_view room);
 inline RoomId room_id_of(uint64_t room_key, const Name& room) {
   return room_id_of(room_key, room.tenant(), room.text());

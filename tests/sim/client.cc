@@ -18,13 +18,14 @@ class SessionsForTest {
     Session& session = sessions.sessions_[index];
     if (!session.catchup) return "no catch-up";
     const Catchup& c = *session.catchup;
-    return "joins due " + std::to_string(c.joins_due) + ", cut " + std::to_string(c.cut.value) + ", reading " +
-           std::to_string(c.reading) + ", reads due " + std::to_string(c.reads_due) + ", pushed " +
-           std::to_string(c.pushed) + ", queued " + std::to_string(session.queued) + ", inbox " +
-           std::to_string(c.inbox_last_kept.value) + ", retry at " + std::to_string(c.retry_at) + ", queue " +
-           std::to_string(sessions.queue_.size()) + "+" + std::to_string(sessions.later_.size()) + ", paused " +
-           std::to_string(sessions.paused()) + ", consumed " + std::to_string(sessions.shard_.consumed().value) +
-           ", now " + std::to_string(sessions.shard_.now());
+    return "joins due " + std::to_string(c.joins_due) + ", cut " + std::to_string(c.cut.value) +
+           ", reading " + std::to_string(c.reading) + ", reads due " + std::to_string(c.reads_due) +
+           ", pushed " + std::to_string(c.pushed) + ", queued " + std::to_string(session.queued) +
+           ", inbox " + std::to_string(c.inbox_last_kept.value) + ", retry at " + std::to_string(c.retry_at) +
+           ", queue " + std::to_string(sessions.queue_.size()) + "+" +
+           std::to_string(sessions.later_.size()) + ", paused " + std::to_string(sessions.paused()) +
+           ", consumed " + std::to_string(sessions.shard_.consumed().value) + ", now " +
+           std::to_string(sessions.shard_.now());
   }
 };
 
@@ -46,7 +47,11 @@ uint64_t sequence_of(const std::string& id) {
 }  // namespace
 
 Client::Client(World& world, std::string user, std::vector<std::string> rooms, bool from_earliest)
-    : world_(world), user_(std::move(user)), name_(user_ + "#" + std::to_string(world.next_key())), rooms_(std::move(rooms)), earliest_(from_earliest) {}
+    : world_(world),
+      user_(std::move(user)),
+      name_(user_ + "#" + std::to_string(world.next_key())),
+      rooms_(std::move(rooms)),
+      earliest_(from_earliest) {}
 
 std::string Client::where(const Link& link) const {
   return name_ + " on " + std::string(word_of(link.form)) + " at " + std::to_string(link.last_sequence);
@@ -54,8 +59,8 @@ std::string Client::where(const Link& link) const {
 
 std::string Client::state() const {
   return name_ + "(open " + std::to_string(link_.open) + ", connected " + std::to_string(link_.connected) +
-         ", unanswered " + std::to_string(pending_.size()) + "+" + std::to_string(unanswered_.size()) + ", at " +
-         std::to_string(cursor_ ? cursor_->sequence.value : 0) + ")";
+         ", unanswered " + std::to_string(pending_.size()) + "+" + std::to_string(unanswered_.size()) +
+         ", at " + std::to_string(cursor_ ? cursor_->sequence.value : 0) + ")";
 }
 
 bool Client::replaced(uint32_t shard, ConnectionId id) const {
@@ -78,17 +83,25 @@ void Client::act() {
     return;
   }
   switch (random.below(20)) {
-    case 0: return disconnect();
-    case 1: return random.chance(400) ? connect(true) : void();
-    case 2: return random.chance(500) ? join_or_leave() : load();
-    case 3: return typing();
+    case 0:
+      return disconnect();
+    case 1:
+      return random.chance(400) ? connect(true) : void();
+    case 2:
+      return random.chance(500) ? join_or_leave() : load();
+    case 3:
+      return typing();
     case 4:
       paused_ = 20 + static_cast<uint32_t>(random.below(400));
       world_.coverage().hit("client stops reading");
       return;
-    case 5: speed_ = 1 + static_cast<uint32_t>(random.below(random.chance(500) ? 300 : 8000)); return;
-    case 6: return heartbeat();
-    default: return random.chance(300) ? resend() : send();
+    case 5:
+      speed_ = 1 + static_cast<uint32_t>(random.below(random.chance(500) ? 300 : 8000));
+      return;
+    case 6:
+      return heartbeat();
+    default:
+      return random.chance(300) ? resend() : send();
   }
 }
 
@@ -115,8 +128,10 @@ void Client::connect(bool take_over) {
     old_ = std::move(link_);
     world_.coverage().hit("take-over");
     for (auto it = pending_.begin(); it != pending_.end();) {  // their answers may end with the old stream
-      if (it->second.over_stream) unanswered_.push_back(std::move(it->second)), it = pending_.erase(it);
-      else ++it;
+      if (it->second.over_stream)
+        unanswered_.push_back(std::move(it->second)), it = pending_.erase(it);
+      else
+        ++it;
     }
   }
   link_ = Link{};
@@ -148,8 +163,9 @@ void Client::connect(bool take_over) {
     request.history = 5;
     link_.history = true;
   }
-  world_.trace(name_ + " connects " + std::string(word_of(link_.form)) + " shard " + std::to_string(link_.shard) +
-               " cursor " + std::to_string(cursor_ ? cursor_->sequence.value : 0) +
+  world_.trace(name_ + " connects " + std::string(word_of(link_.form)) + " shard " +
+               std::to_string(link_.shard) + " cursor " +
+               std::to_string(cursor_ ? cursor_->sequence.value : 0) +
                (request.session.none() ? "" : " session") + (take_over ? " take-over" : ""));
   world_.shard(link_.shard).open_stream(link_.id, std::move(request));
 }
@@ -184,9 +200,10 @@ void Client::send() {
   pending.client_id = user_ + "-" + std::to_string(world_.next_key());
   pending.stored_wanted = world_.random().chance(800);
   bool exclude = world_.random().chance(100);
-  pending.json = "{\"room\":\"" + room + "\",\"content\":\"" + pending.client_id + std::string(world_.random().below(200), 'x') +
-                 "\",\"clientId\":\"" + pending.client_id + "\"" +
-                 (pending.stored_wanted ? "" : ",\"ack\":\"accepted\"") + (exclude ? ",\"exclude\":\"user\"" : "") + "}";
+  pending.json = "{\"room\":\"" + room + "\",\"content\":\"" + pending.client_id +
+                 std::string(world_.random().below(200), 'x') + "\",\"clientId\":\"" + pending.client_id +
+                 "\"" + (pending.stored_wanted ? "" : ",\"ack\":\"accepted\"") +
+                 (exclude ? ",\"exclude\":\"user\"" : "") + "}";
   pending.command = "messages.send";
   issue(std::move(pending));
 }
@@ -212,7 +229,8 @@ void Client::join_or_leave() {
     talk.kind = Pending::Kind::send;
     talk.command = "messages.send";
     talk.client_id = user_ + "-" + std::to_string(world_.next_key());
-    talk.json = "{\"room\":\"" + pending.room + "\",\"content\":\"x\",\"clientId\":\"" + talk.client_id + "\"}";
+    talk.json =
+        "{\"room\":\"" + pending.room + "\",\"content\":\"x\",\"clientId\":\"" + talk.client_id + "\"}";
     issue(std::move(talk));
   }
   if (!leave) asked_.insert(pending.room);
@@ -257,7 +275,8 @@ void Client::issue(Pending pending) {
   } else {
     shard = static_cast<uint32_t>(world_.random().below(world_.shards()));
     command.connection = world_.transport(shard).connect(this, 1 << 20);
-    if (link_.connected && world_.random().chance(500)) command.session = session_, pending.with_session = true;
+    if (link_.connected && world_.random().chance(500))
+      command.session = session_, pending.with_session = true;
   }
   command.origin = ShardIndex(shard);
   command.connection_generation = world_.transport(shard).pipes[index_of(command.connection)].generation;
@@ -294,9 +313,12 @@ void Client::parse_sse(Link& link) {
       size_t newline = block.find('\n');
       std::string line = block.substr(0, newline);
       block = newline == std::string::npos ? "" : block.substr(newline + 1);
-      if (line.starts_with("id: ")) id = line.substr(4);
-      else if (line.starts_with("data: ")) data = line.substr(6);
-      else if (!line.starts_with("event: ") && !line.starts_with(":")) world_.broken("SSE line of no form: " + line);
+      if (line.starts_with("id: "))
+        id = line.substr(4);
+      else if (line.starts_with("data: "))
+        data = line.substr(6);
+      else if (!line.starts_with("event: ") && !line.starts_with(":"))
+        world_.broken("SSE line of no form: " + line);
     }
     if (data.empty() && !id.empty()) {  // id-only: the cursor moves
       world_.coverage().hit("id-only block");
@@ -322,8 +344,10 @@ void Client::parse_ws(Link& link) {
     unsigned opcode = byte(0) & 15;
     std::string payload = link.in.substr(head, size);
     link.in.erase(0, head + size);
-    if (opcode == 1) on_event(link, payload, "");
-    else if (opcode != 8) world_.broken("a WebSocket frame of opcode " + std::to_string(opcode));
+    if (opcode == 1)
+      on_event(link, payload, "");
+    else if (opcode != 8)
+      world_.broken("a WebSocket frame of opcode " + std::to_string(opcode));
     if (!link.open) return;
   }
 }
@@ -333,8 +357,8 @@ void Client::on_event(Link& link, std::string_view json, const std::string& sse_
   simdjson::dom::element event;
   if (parser.parse(json.data(), json.size()).get(event)) world_.broken("not JSON: " + std::string(json));
   std::string type = text_of(event, "type"), id = text_of(event, "eventId");
-  world_.trace(name_ + (&link == &old_ ? " (old)" : "") + " gets " + type + " " + id + " " + text_of(event, "room") +
-               (id.empty() ? std::string(json.substr(0, 330)) : ""));
+  world_.trace(name_ + (&link == &old_ ? " (old)" : "") + " gets " + type + " " + id + " " +
+               text_of(event, "room") + (id.empty() ? std::string(json.substr(0, 330)) : ""));
   if (type == "reply") {
     std::string_view tag;
     if (!event["id"].get_string().get(tag)) on_answer("\"" + std::string(tag) + "\"", std::string(json));
@@ -343,7 +367,8 @@ void Client::on_event(Link& link, std::string_view json, const std::string& sse_
   if (type == "connected") return on_connected(link, std::string(json));
   if (type == "bye") {
     bool replaced = json.find("\"replaced\"") != std::string_view::npos;
-    if (replaced && &link == &link_ && !settling_) world_.coverage().hit("replaced by another device's stream");
+    if (replaced && &link == &link_ && !settling_)
+      world_.coverage().hit("replaced by another device's stream");
     return;
   }
   if (type == "reset") return &link == &old_ ? void() : on_reset(link, std::string(json));
@@ -351,7 +376,8 @@ void Client::on_event(Link& link, std::string_view json, const std::string& sse_
   if (!link.connected) world_.broken(where(link) + ": an event before `connected`");
   uint64_t sequence = sequence_of(id);
   if (sequence <= link.last_sequence)
-    world_.broken(where(link) + ": event " + std::to_string(sequence) + " (" + type + ") does not go forward");
+    world_.broken(where(link) + ": event " + std::to_string(sequence) + " (" + type +
+                  ") does not go forward");
   link.last_sequence = sequence;
   TruthEvent* truth = world_.find(sequence);
   if (&link == &old_) return;  // its successor resumes from the cursor: what still comes here is not needed
@@ -360,7 +386,8 @@ void Client::on_event(Link& link, std::string_view json, const std::string& sse_
     world_.broken(where(link) + ": kept events and only they have an SSE id: " + id);
   std::string room = text_of(event, "room");
   simdjson::dom::element data;
-  if (type == "message.unsaved" && !event["data"].get(data)) told_unsaved_.insert(sequence_of(text_of(data, "eventId")));
+  if (type == "message.unsaved" && !event["data"].get(data))
+    told_unsaved_.insert(sequence_of(text_of(data, "eventId")));
   if (truth) on_log_event(link, sequence, *truth, room);
 }
 
@@ -375,16 +402,18 @@ void Client::on_log_event(Link& link, uint64_t sequence, const TruthEvent& truth
   if (inbox && truth.room.substr(1) != user_) world_.broken(where(link) + ": somebody else's inbox");
   if (!inbox) {
     auto it = intervals_.find(truth.room);
-    bool owed = it != intervals_.end() && std::any_of(it->second.begin(), it->second.end(), [&](const Interval& i) {
-                  return sequence > i.may && sequence <= i.end;
-                });
+    bool owed = it != intervals_.end() &&
+                std::any_of(it->second.begin(), it->second.end(),
+                            [&](const Interval& i) { return sequence > i.may && sequence <= i.end; });
     // A poll that continues a session is not told its rooms anew: the first event of one shows it.
-    if (!owed && link.form == Form::poll && truth.room.starts_with("club")) follow(truth.room, sequence - 1), owed = true;
+    if (!owed && link.form == Form::poll && truth.room.starts_with("club"))
+      follow(truth.room, sequence - 1), owed = true;
     owed = owed || link.rooms.contains(truth.room);
     // And a join that is being answered shows by its events.
     if (!owed && asked_.contains(truth.room)) follow(truth.room, sequence - 1), owed = true;
     if (!owed && !link.history)
-      world_.broken(where(link) + ": event " + std::to_string(sequence) + " of " + truth.room + ", which it does not follow");
+      world_.broken(where(link) + ": event " + std::to_string(sequence) + " of " + truth.room +
+                    ", which it does not follow");
   }
   if (!received_.emplace(sequence, truth.room).second && !link.overlap && &link != &old_)
     world_.broken(where(link) + ": event " + std::to_string(sequence) + " twice");
@@ -397,7 +426,8 @@ void Client::on_log_event(Link& link, uint64_t sequence, const TruthEvent& truth
   }
   if (truth.type == "room.member_removed" && (inbox || truth.user == user_)) removed_at_[room] = sequence;
   if (inbox && truth.type == "room.member_removed") {
-    // Where the stream was there, the room's own event has ended it; replayed later, the room is gone altogether.
+    // Where the stream was there, the room's own event has ended it; replayed later, the room is gone
+    // altogether.
     member_.erase(room);
     unfollow(room, 0);
   }
@@ -425,7 +455,8 @@ void Client::on_connected(Link& link, std::string json) {
     // Only a roll-back may move the cursor: the reset that says so follows.
     link.moved_to = base;
   }
-  if (link.asked && !resumed) world_.broken(where(link) + ": the cursor " + link.asked->text() + " was not taken");
+  if (link.asked && !resumed)
+    world_.broken(where(link) + ": the cursor " + link.asked->text() + " was not taken");
   if (link.asked) world_.coverage().hit("resumed");
   // With history=N the last N of each room come, and all that follows: older ones are not owed.
   uint64_t newest = world_.truth().empty() ? 0 : world_.truth().rbegin()->first;
@@ -433,8 +464,10 @@ void Client::on_connected(Link& link, std::string json) {
   for (simdjson::dom::element room : data["rooms"].get_array()) {
     std::string name(std::string_view(room.get_string()));
     now.insert(name);
-    if (!link.moved_to) follow(name, base, link.history ? std::max(base, newest) : base);
-    else follow(name, std::min(base, link.asked->sequence.value));
+    if (!link.moved_to)
+      follow(name, base, link.history ? std::max(base, newest) : base);
+    else
+      follow(name, std::min(base, link.asked->sequence.value));
   }
   link.rooms = now;
   link.newest = newest;
@@ -457,7 +490,8 @@ void Client::on_reset(Link& link, std::string json) {
     bool right = false;
     for (const StartRecord& start : world_.starts()) {
       if (start.first.value <= asked) continue;
-      right = start.settled.value == at && start.settled.value < asked && start.previous == DeliverPolicy::publish;
+      right = start.settled.value == at && start.settled.value < asked &&
+              start.previous == DeliverPolicy::publish;
       break;
     }
     if (!right) world_.broken(where(link) + ": rolled back to " + std::to_string(at) + " without need");
@@ -465,7 +499,8 @@ void Client::on_reset(Link& link, std::string json) {
     return roll_back(at);
   }
   if (reason == "forbidden") {
-    for (simdjson::dom::element room : data["rooms"].get_array()) unfollow(std::string(std::string_view(room.get_string())), 0);
+    for (simdjson::dom::element room : data["rooms"].get_array())
+      unfollow(std::string(std::string_view(room.get_string())), 0);
     return;
   }
   if (reason == "trimmed") {
@@ -571,8 +606,10 @@ void Client::on_answer(const std::string& tag, const std::string& body) {
     std::string code = text_of(answer, "code");
     world_.coverage().hit(("refused: " + code).c_str());
     bool again = answer["retryable"];
-    if (again && pending.kind == Pending::Kind::send) unanswered_.push_back(std::move(pending));
-    else if (pending.kind == Pending::Kind::send && code != "conflict") world_.broken("a message was refused for good: " + body);
+    if (again && pending.kind == Pending::Kind::send)
+      unanswered_.push_back(std::move(pending));
+    else if (pending.kind == Pending::Kind::send && code != "conflict")
+      world_.broken("a message was refused for good: " + body);
     return;
   }
   if (pending.kind == Pending::Kind::join && pending.with_session) {
@@ -613,7 +650,8 @@ void Client::check_end() {
   std::map<std::string, uint64_t> keys;
   for (const auto& [client_id, sequence] : acked_) {
     TruthEvent* truth = world_.find(sequence);
-    if (!truth || truth->fate != TruthEvent::Fate::stored) world_.broken("a message acked as stored is gone: " + client_id);
+    if (!truth || truth->fate != TruthEvent::Fate::stored)
+      world_.broken("a message acked as stored is gone: " + client_id);
   }
   for (const auto& [sequence, truth] : world_.truth()) {
     if (truth.fate == TruthEvent::Fate::stored && truth.user == user_ && !truth.key.empty()) {
@@ -622,7 +660,8 @@ void Client::check_end() {
     }
     auto it = intervals_.find(truth.room);
     bool got = received_.contains(sequence);
-    if (got && truth.fate == TruthEvent::Fate::unsaved && world_.policy() == DeliverPolicy::commit && life_of_commit_)
+    if (got && truth.fate == TruthEvent::Fate::unsaved && world_.policy() == DeliverPolicy::commit &&
+        life_of_commit_)
       world_.broken(user_ + " has an unsaved event under commit");
     if (it == intervals_.end() || truth.fate != TruthEvent::Fate::stored) continue;
     if (truth.exclude == Exclude::user && truth.user == user_) continue;
@@ -632,8 +671,8 @@ void Client::check_end() {
     if (excused != excused_.end() && sequence <= excused->second) continue;
     if (earliest_ && sequence <= world_.trimmed_through(truth.room)) continue;
     if (owed && !got)
-      world_.broken(name_ + " (" + std::string(word_of(last_form_)) + ") misses event " + std::to_string(sequence) + " of " + truth.room +
-                    "; the server says " + server_view());
+      world_.broken(name_ + " (" + std::string(word_of(last_form_)) + ") misses event " +
+                    std::to_string(sequence) + " of " + truth.room + "; the server says " + server_view());
   }
 }
 
@@ -641,7 +680,8 @@ std::string Client::server_view() const {
   if (!link_.open) return "nothing: no stream";
   Sessions& sessions = world_.shard(link_.shard).sessions();
   uint32_t index = sessions.on_connection(link_.id);
-  return index == UINT32_MAX ? "no session" : sessions.info_json(index) + SessionsForTest::describe(sessions, index);
+  return index == UINT32_MAX ? "no session"
+                             : sessions.info_json(index) + SessionsForTest::describe(sessions, index);
 }
 
 }  // namespace twinwire::sim

@@ -1,6 +1,7 @@
-// Client: one user's device in the simulated world. It behaves as the protocol asks of clients and as people do: it
-// connects over SSE, WS or polls, sends, joins, leaves, vanishes, reads slowly, switches, takes its own session over,
-// and keeps what it received. Every rule of the wire that one client can see is checked here.
+// Client: one user's device in the simulated world. It behaves as the protocol asks of clients and as people
+// do: it connects over SSE, WS or polls, sends, joins, leaves, vanishes, reads slowly, switches, takes its
+// own session over, and keeps what it received. Every rule of the wire that one client can see is checked
+// here.
 #pragma once
 
 #include <cstdint>
@@ -23,12 +24,12 @@ class Client {
  public:
   Client(World& world, std::string user, std::vector<std::string> rooms, bool from_earliest);
 
-  void act();             // one random action
-  void read_some();       // takes bytes out of its pipe, at its own speed
-  void settle_down();     // the end: reads fast, stays connected
-  bool quiet() const;     // connected, nothing unread, nothing unanswered
-  void server_gone();     // the process died
-  void check_end();       // its transcripts against the truth
+  void act();                                          // one random action
+  void read_some();                                    // takes bytes out of its pipe, at its own speed
+  void settle_down();                                  // the end: reads fast, stays connected
+  bool quiet() const;                                  // connected, nothing unread, nothing unanswered
+  void server_gone();                                  // the process died
+  void check_end();                                    // its transcripts against the truth
   void on_bytes_end(uint32_t shard, ConnectionId id);  // the server closed that connection
   void on_reply(ConnectionId id, uint32_t shard, std::string_view tag, const Reply& reply);
 
@@ -43,14 +44,15 @@ class Client {
     Form form = Form::none;
     uint32_t shard = 0;
     ConnectionId id = kNoConnection;
-    std::string in;             // bytes read, not yet a whole frame
-    uint64_t newest = 0;        // in the log when `connected` was read
-    uint64_t last_sequence = 0; // of this stream: must grow
+    std::string in;              // bytes read, not yet a whole frame
+    uint64_t newest = 0;         // in the log when `connected` was read
+    uint64_t last_sequence = 0;  // of this stream: must grow
     bool connected = false;
     std::string sse_id;
     std::optional<Cursor> asked;  // the cursor it came with
     bool earliest = false;
-    std::set<std::string> rooms;  // of `connected`: events of these may come, whatever a replay says of memberships
+    std::set<std::string>
+        rooms;  // of `connected`: events of these may come, whatever a replay says of memberships
     SessionId session, wanted;  // what it is, and what it asked to continue
     bool overlap = false;       // takes over from a stream whose bytes are still being read
     bool history = false;       // opened with history=N
@@ -101,18 +103,18 @@ class Client {
   const std::string user_, name_;
   std::vector<std::string> rooms_;  // given as rooms=
   bool earliest_;
-  Link link_, old_;                 // the stream, and the one it is taking over from
+  Link link_, old_;  // the stream, and the one it is taking over from
   SessionId session_;
   std::optional<Cursor> cursor_;
   std::map<std::string, std::vector<Interval>> intervals_;
-  std::map<uint64_t, std::string> received_;          // kept events by sequence: the room
+  std::map<uint64_t, std::string> received_;  // kept events by sequence: the room
   std::set<uint64_t> told_unsaved_;
-  std::map<std::string, Pending> pending_;            // by tag
-  std::vector<Pending> unanswered_;                   // sends to repeat after a loss
-  std::map<std::string, uint64_t> acked_;             // client id → sequence, answered `stored`
+  std::map<std::string, Pending> pending_;  // by tag
+  std::vector<Pending> unanswered_;         // sends to repeat after a loss
+  std::map<std::string, uint64_t> acked_;   // client id → sequence, answered `stored`
   std::set<std::string> member_;
-  std::set<std::string> asked_;                       // rooms it ever asked to join: an answer may have been lost
-  std::map<std::string, uint64_t> excused_;           // trimmed, and told
+  std::set<std::string> asked_;              // rooms it ever asked to join: an answer may have been lost
+  std::map<std::string, uint64_t> excused_;  // trimmed, and told
   std::map<std::string, uint64_t> gained_, removed_at_;
   uint64_t next_tag_ = 1;
   uint32_t paused_ = 0;

@@ -1,5 +1,5 @@
-// The simulator: many seeds, each a whole life of the engine in one thread with faults; prints what was reached, and
-// proves itself by mutations that it must catch.
+// The simulator: many seeds, each a whole life of the engine in one thread with faults; prints what was
+// reached, and proves itself by mutations that it must catch.
 //   sim [--seeds N] [--from S] [--mutations] [--trace] [--steps N]
 // Exit code 0: every seed held and every mutation was seen.
 #include <sys/wait.h>
@@ -81,7 +81,8 @@ bool run_seeds(const Arguments& arguments) {
                   static_cast<unsigned long long>(arguments.from + i));
       return false;
     }
-    if (terminal && i % 50 == 49) std::fprintf(stderr, "\r%llu seeds", static_cast<unsigned long long>(i + 1));
+    if (terminal && i % 50 == 49)
+      std::fprintf(stderr, "\r%llu seeds", static_cast<unsigned long long>(i + 1));
   }
   double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (terminal) std::fprintf(stderr, "\r");
@@ -134,14 +135,22 @@ int main(int argc, char** argv) {
   for (int i = 1; i < argc; i++) {
     std::string flag = argv[i];
     auto number = [&] { return i + 1 < argc ? std::strtoull(argv[++i], nullptr, 10) : 0; };
-    if (flag == "--seeds") arguments.seeds = number(), arguments.only_seeds = true;
-    else if (flag == "--from") arguments.from = number();
-    else if (flag == "--steps") arguments.steps = static_cast<uint32_t>(number());
-    else if (flag == "--trace") arguments.trace = true;
-    else if (flag == "--mutations") arguments.only_mutations = true;
-    else if (flag == "--mutation") arguments.mutation = static_cast<Mutation>(number());
-    else if (flag == "--no-sync") arguments.no_sync = true;
-    else return std::printf("see the head of tests/sim/main.cc\n"), 2;
+    if (flag == "--seeds")
+      arguments.seeds = number(), arguments.only_seeds = true;
+    else if (flag == "--from")
+      arguments.from = number();
+    else if (flag == "--steps")
+      arguments.steps = static_cast<uint32_t>(number());
+    else if (flag == "--trace")
+      arguments.trace = true;
+    else if (flag == "--mutations")
+      arguments.only_mutations = true;
+    else if (flag == "--mutation")
+      arguments.mutation = static_cast<Mutation>(number());
+    else if (flag == "--no-sync")
+      arguments.no_sync = true;
+    else
+      return std::printf("see the head of tests/sim/main.cc\n"), 2;
   }
   bool ok = arguments.only_mutations || run_seeds(arguments);
   if (ok && !arguments.only_seeds) ok = run_mutations(arguments);

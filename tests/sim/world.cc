@@ -100,7 +100,8 @@ void World::start() {
   life_++;
   // A restart may come up with the other policy: the run that ended decides what was lost.
   if (life_ > 1 && random_.chance(200))
-    config_.server.deliver = policy() == DeliverPolicy::commit ? DeliverPolicy::publish : DeliverPolicy::commit;
+    config_.server.deliver =
+        policy() == DeliverPolicy::commit ? DeliverPolicy::publish : DeliverPolicy::commit;
   shared_ = std::make_unique<store::SharedState>(store::IdempotencyFilter::Options{});
   store::BootOptions boot_options;
   boot_options.policy = policy();
@@ -131,15 +132,17 @@ void World::start() {
   store::HistoryOptions history_options;
   history_options.epoch = boot_.epoch;
   history_options.room_key = boot_.room_key;
-  history_ = std::make_unique<store::HistoryStore>(history_options, database_, *shared_, *durability_, clock_);
+  history_ =
+      std::make_unique<store::HistoryStore>(history_options, database_, *shared_, *durability_, clock_);
   store::RetentionOptions retention_options;
   retention_options.keep_events = 40;
-  retention_ = std::make_unique<store::Retention>(
-      retention_options, database_, *durability_, *shared_, clock_, [this](RoomId id, Sequence upto) {
-        for (const std::string& room : rooms_)
-          if (room_id_of(boot_.room_key, "t", room) == id) trimmed_[room] = std::max(trimmed_[room], upto.value);
-        if (engine_) engine_->room_trimmed(id, upto);
-      });
+  retention_ = std::make_unique<store::Retention>(retention_options, database_, *durability_, *shared_,
+                                                  clock_, [this](RoomId id, Sequence upto) {
+                                                    for (const std::string& room : rooms_)
+                                                      if (room_id_of(boot_.room_key, "t", room) == id)
+                                                        trimmed_[room] = std::max(trimmed_[room], upto.value);
+                                                    if (engine_) engine_->room_trimmed(id, upto);
+                                                  });
   std::vector<Transport*> transports;
   std::vector<Random*> randoms;
   for (uint32_t i = 0; i < shard_count_; i++) {
@@ -193,13 +196,15 @@ void World::learn_fates() {
     checked_ = sequence;
     RoomId id = room_id_of(boot_.room_key, "t", event.room);
     std::shared_ptr<const ReadAnswer> answer;
-    history_->read({id, {sequence - 1}, {sequence}, 1, UINT32_MAX, false}, [&](auto got) { answer = std::move(got); });
+    history_->read({id, {sequence - 1}, {sequence}, 1, UINT32_MAX, false},
+                   [&](auto got) { answer = std::move(got); });
     while (!answer && history_->step()) {
     }
     bool there = answer && !answer->events.empty();
     if (there || event.fate == TruthEvent::Fate::pending)
       event.fate = there ? TruthEvent::Fate::stored : TruthEvent::Fate::lost;
-    coverage_.hit(there ? "after a crash: an open event was stored" : "after a crash: an open event was lost");
+    coverage_.hit(there ? "after a crash: an open event was stored"
+                        : "after a crash: an open event was lost");
   }
 }
 
@@ -208,7 +213,8 @@ void World::broken(const std::string& what) const {
 }
 
 void World::trace(const std::string& what) const {
-  if (options_.trace) std::fprintf(stderr, "%8llu %s\n", static_cast<unsigned long long>(clock_.now), what.c_str());
+  if (options_.trace)
+    std::fprintf(stderr, "%8llu %s\n", static_cast<unsigned long long>(clock_.now), what.c_str());
 }
 
 // ---- what is true ----
@@ -217,7 +223,8 @@ void World::trace(const std::string& what) const {
 void World::tap() {
   while (const Slot* slot = ring_->peek(tapped_ + 1)) {
     tapped_ = tapped_ + 1;
-    if (tapped_.value <= last_sequence_) broken("sequence " + std::to_string(tapped_.value) + " was given twice");
+    if (tapped_.value <= last_sequence_)
+      broken("sequence " + std::to_string(tapped_.value) + " was given twice");
     last_sequence_ = tapped_.value;
     if (!slot->kept) continue;
     const Event& event = *slot->event;
@@ -285,7 +292,9 @@ void World::shard_step(uint32_t i) {
 
 void World::store_step() {
   switch (random_.below(6)) {
-    case 0: writer_->consume(clock_.now); break;
+    case 0:
+      writer_->consume(clock_.now);
+      break;
     case 1:
       if (!writer_->in_flight()) writer_->begin(clock_.now);
       break;
@@ -293,8 +302,10 @@ void World::store_step() {
       if (writer_->in_flight() && !database_.would_stall()) writer_->finish();
       break;
     case 3:
-      if (!writer_->in_flight()) writer_->step(clock_.now);
-      else writer_->consume(clock_.now);
+      if (!writer_->in_flight())
+        writer_->step(clock_.now);
+      else
+        writer_->consume(clock_.now);
       break;
     case 4:
       for (int i = 0; i < 4; i++) history_->step();
@@ -309,11 +320,24 @@ void World::store_step() {
 void World::faults() {
   ModelFaults now;
   switch (random_.below(12)) {
-    case 0: now.stalled = true; coverage_.hit("fault: store stalls"); break;
-    case 1: now.full = true; coverage_.hit("fault: disk full"); break;
-    case 2: now.fail_per_mille = 400; coverage_.hit("fault: commits fail"); break;
-    case 3: now.read_fail_per_mille = 300; coverage_.hit("fault: reads fail"); break;
-    default: break;
+    case 0:
+      now.stalled = true;
+      coverage_.hit("fault: store stalls");
+      break;
+    case 1:
+      now.full = true;
+      coverage_.hit("fault: disk full");
+      break;
+    case 2:
+      now.fail_per_mille = 400;
+      coverage_.hit("fault: commits fail");
+      break;
+    case 3:
+      now.read_fail_per_mille = 300;
+      coverage_.hit("fault: reads fail");
+      break;
+    default:
+      break;
   }
   database_.set_faults(now);
   for (uint32_t& sleep : asleep_) {
@@ -326,11 +350,15 @@ void World::step() {
   uint64_t what = random_.below(100);
   if (what < 45) {
     uint32_t i = static_cast<uint32_t>(random_.below(shard_count_));
-    if (asleep_[i] > 0) asleep_[i]--;
-    else shard_step(i);
+    if (asleep_[i] > 0)
+      asleep_[i]--;
+    else
+      shard_step(i);
   } else if (what < 65) {
-    if (asleep_[shard_count_] > 0) asleep_[shard_count_]--;
-    else store_step();
+    if (asleep_[shard_count_] > 0)
+      asleep_[shard_count_]--;
+    else
+      store_step();
   } else if (what < 80) {
     clients_[random_.below(clients_.size())]->act();
     observe();
@@ -362,8 +390,10 @@ void World::quiet() {
   for (auto& client : clients_) client->settle_down();
   for (uint32_t round = 0; round < 4000; round++) {
     for (uint32_t i = 0; i < shard_count_; i++) shard_step(i);
-    if (writer_->in_flight()) writer_->finish();
-    else writer_->step(clock_.now);
+    if (writer_->in_flight())
+      writer_->finish();
+    else
+      writer_->step(clock_.now);
     while (history_->step()) {
     }
     bool quiet = true;
@@ -376,7 +406,8 @@ void World::quiet() {
     clock_.now += 10 + round / 8;
     bool settled = durability_->durable() >= ring_->claimed();
     bool read = true;
-    for (uint32_t i = 0; i < shard_count_; i++) read = read && ring_->consumed_position(i) >= ring_->claimed();
+    for (uint32_t i = 0; i < shard_count_; i++)
+      read = read && ring_->consumed_position(i) >= ring_->claimed();
     calm_ = quiet && settled && read ? calm_ + 1 : 0;
     if (calm_ > 60) return;  // longer than a session waits before it tries the store again
   }
@@ -391,13 +422,15 @@ void World::quiet() {
 void World::check_history() {
   std::map<std::string, std::vector<uint64_t>> expected;
   for (const auto& [sequence, event] : truth_) {
-    if (event.fate == TruthEvent::Fate::pending) broken("event " + std::to_string(sequence) + " was never settled");
+    if (event.fate == TruthEvent::Fate::pending)
+      broken("event " + std::to_string(sequence) + " was never settled");
     if (event.fate == TruthEvent::Fate::stored) expected[event.room].push_back(sequence);
   }
   for (const auto& [room, sequences] : expected) {
     RoomId id = room_id_of(boot_.room_key, "t", room);
     std::shared_ptr<const ReadAnswer> answer;
-    history_->read({id, {0}, kSequenceMax, UINT32_MAX, UINT32_MAX, false}, [&](auto got) { answer = std::move(got); });
+    history_->read({id, {0}, kSequenceMax, UINT32_MAX, UINT32_MAX, false},
+                   [&](auto got) { answer = std::move(got); });
     while (!answer && history_->step()) {
     }
     if (!answer || answer->failed) broken("history of " + room + " cannot be read");
@@ -407,8 +440,8 @@ void World::check_history() {
     for (uint64_t sequence : sequences)
       if (sequence > answer->trimmed_through.value) wanted.push_back(sequence);
     if (got != wanted)
-      broken("history of " + room + " has " + std::to_string(got.size()) + " events, " + std::to_string(wanted.size()) +
-             " were stored");
+      broken("history of " + room + " has " + std::to_string(got.size()) + " events, " +
+             std::to_string(wanted.size()) + " were stored");
   }
 }
 

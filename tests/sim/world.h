@@ -1,6 +1,7 @@
-// World: the whole engine in one thread, driven by one seed: shards, writer, history and clients take turns in a random
-// order, over a model of the disk, with faults. Everything that happens follows from the seed.
-// Not here: the rules that are checked (checks are in client.cc and world.cc where they are seen), the seeds (main.cc).
+// World: the whole engine in one thread, driven by one seed: shards, writer, history and clients take turns
+// in a random order, over a model of the disk, with faults. Everything that happens follows from the seed.
+// Not here: the rules that are checked (checks are in client.cc and world.cc where they are seen), the seeds
+// (main.cc).
 #pragma once
 
 #include <array>
@@ -72,7 +73,7 @@ struct Options {
 // One kept event as it entered the log, by its own account.
 struct TruthEvent {
   uint64_t sequence = 0;
-  std::string room;      // the log line's room: its name, or \x01user for an inbox
+  std::string room;             // the log line's room: its name, or \x01user for an inbox
   std::string type, user, key;  // key: what a client can recognise it by (the message's content)
   Exclude exclude = Exclude::none;
   SessionId exclude_session;
@@ -87,16 +88,18 @@ struct Pipe {
   bool open = false;
   uint32_t generation = 0;
   Client* client = nullptr;
-  std::string buffer;        // in the "kernel"
+  std::string buffer;  // in the "kernel"
   size_t capacity = 4096, received = 0;
   bool wants_writable = false;
-  bool closing = false;      // the server has closed: what is in the buffer still arrives
+  bool closing = false;  // the server has closed: what is in the buffer still arrives
 };
 
 class SimTransport : public Transport {
  public:
   SimTransport(World& world, uint32_t shard) : world_(world), shard_(shard) {}
-  void send(ConnectionId id, const char* bytes, size_t size) override { queued_.push_back({id, bytes, size}); }
+  void send(ConnectionId id, const char* bytes, size_t size) override {
+    queued_.push_back({id, bytes, size});
+  }
   void submit() override;
   void want_writable(ConnectionId id) override { pipes[index_of(id)].wants_writable = true; }
   void close(ConnectionId id) override;
@@ -208,7 +211,7 @@ class World {
   bool quieting_ = false;
   bool retention_on_ = false;
   uint32_t calm_ = 0;
-  uint64_t checked_ = 0;  // the newest event whose fate a restart has looked up
+  uint64_t checked_ = 0;           // the newest event whose fate a restart has looked up
   std::vector<EventRef> watched_;  // kept events whose outcome is still open
 };
 

@@ -95,7 +95,8 @@ store::StoreOptions store_options(const Config& config) {
   return options;
 }
 
-// The operators' token: the configured one, or a new one in <store.path>/admin.token, readable by its owner only.
+// The operators' token: the configured one, or a new one in <store.path>/admin.token, readable by its owner
+// only.
 Result<std::string> operator_token(const Config& config) {
   if (!config.admin.token.empty()) return config.admin.token;
   std::string path = config.store.path + "/admin.token";
@@ -105,9 +106,11 @@ Result<std::string> operator_token(const Config& config) {
   for (unsigned char byte : bytes) token += fmt::format("{:02x}", byte);
   int file = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   std::string line = token + "\n";
-  bool written = file >= 0 && fchmod(file, 0600) == 0 && write(file, line.data(), line.size()) == static_cast<ssize_t>(line.size());
+  bool written = file >= 0 && fchmod(file, 0600) == 0 &&
+                 write(file, line.data(), line.size()) == static_cast<ssize_t>(line.size());
   if (file >= 0) ::close(file);
-  if (!written) return fail(Code::internal, "cannot write " + path + "; set admin.token in the configuration");
+  if (!written)
+    return fail(Code::internal, "cannot write " + path + "; set admin.token in the configuration");
   return token;
 }
 
@@ -135,10 +138,12 @@ int next_signal(int signals, int ms) {
 void wait_for_the_end(int signals, Server& server, Engine& engine, const Config& config) {
   for (;;) {
     int signal = next_signal(signals, -1);
-    if (signal == SIGHUP) spdlog::warn("SIGHUP: no setting can be reloaded yet; restart to apply a new configuration");
+    if (signal == SIGHUP)
+      spdlog::warn("SIGHUP: no setting can be reloaded yet; restart to apply a new configuration");
     if (signal == SIGTERM || signal == SIGINT) break;
   }
-  spdlog::info("draining: every stream is told, over {} s; a second signal ends at once", config.drain.seconds);
+  spdlog::info("draining: every stream is told, over {} s; a second signal ends at once",
+               config.drain.seconds);
   engine.start_draining();
   server.drain();
   int left_ms = static_cast<int>(config.drain.seconds) * 1000 + 2000;
@@ -191,17 +196,20 @@ int run_server(const Config& config) {
   std::vector<SystemRandom> randoms(shards);
   std::vector<Random*> random_of;
   for (SystemRandom& each : randoms) random_of.push_back(&each);
-  Engine engine({config, boot, clock, ring, durability, (*store)->history()}, (*server)->transports(), random_of);
+  Engine engine({config, boot, clock, ring, durability, (*store)->history()}, (*server)->transports(),
+                random_of);
   engine_for_trims = &engine;
   (*store)->start();
   (*server)->start(engine);
 
   std::string at = (*server)->public_address().text();
-  spdlog::info("twinwire {} serves at {} ({}), deliver = {}, data in {}", version(), at, (*server)->describe(),
-               config.server.deliver == DeliverPolicy::commit ? "commit" : "publish", config.store.path);
+  spdlog::info("twinwire {} serves at {} ({}), deliver = {}, data in {}", version(), at,
+               (*server)->describe(), config.server.deliver == DeliverPolicy::commit ? "commit" : "publish",
+               config.store.path);
   if (config.auth.mode == AuthMode::none)
     spdlog::warn("auth.mode = none: whoever connects is who they say they are. For development only.");
-  std::printf("twinwire ready: http://%s/  admin http://%s/\n", at.c_str(), (*server)->operator_address().text().c_str());
+  std::printf("twinwire ready: http://%s/  admin http://%s/\n", at.c_str(),
+              (*server)->operator_address().text().c_str());
   std::fflush(stdout);
 
   wait_for_the_end(signals, **server, engine, config);
