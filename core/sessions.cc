@@ -359,7 +359,9 @@ void Sessions::tell_connected(uint32_t index, Sequence base) {
   Session& session = sessions_[index];
   std::vector<std::string> rooms;
   for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session)
-    if (!subscriptions_[s].gained) rooms.emplace_back(rooms_[subscriptions_[s].room].name.text());
+    // A room gained while opening is told by its event, unless the stream begins above that.
+    if (!subscriptions_[s].gained || subscriptions_[s].since <= base.value)
+      rooms.emplace_back(rooms_[subscriptions_[s].room].name.text());
   std::reverse(rooms.begin(), rooms.end());
   std::string data;
   JsonObject object(data);
