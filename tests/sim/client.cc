@@ -621,6 +621,8 @@ void Client::on_answer(const std::string& tag, const std::string& body) {
       if (list.empty() || list.back().end != UINT64_MAX) gained_[pending.room] = sequence_of(from);
       // An answer that was long on its way may be of a membership that has ended since.
       if (removed_at_[pending.room] <= sequence_of(from)) follow(pending.room, sequence_of(from));
+      // The inbox may have named the room meanwhile: this stream has it from where its own answer says.
+      if (!list.empty()) list.back().start = std::max(list.back().start, sequence_of(from));
       link_.rooms.insert(pending.room);
     }
     member_.insert(pending.room);
