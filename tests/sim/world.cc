@@ -167,6 +167,7 @@ void World::stop() {
   randoms_.clear();
   retention_.reset();
   history_.reset();
+  if (writer_) writer_->release_unconsumed();
   writer_.reset();
   ring_.reset();
   durability_.reset();
