@@ -19,7 +19,7 @@ using namespace twinwire;
 using namespace twinwire::sim;
 
 struct Arguments {
-  uint64_t seeds = 2000;
+  uint64_t seeds = 4000;
   uint64_t from = 1;
   uint32_t steps = 2500;
   bool trace = false;
