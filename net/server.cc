@@ -5,6 +5,8 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <chrono>
 
 #include "core/engine.h"
 #include "core/shard.h"
@@ -93,6 +95,20 @@ Result<void> Server::open_loops() {
   return {};
 }
 
+namespace {
+
+// The rings of a process that was killed let go of its listener a moment after it has died: a supervisor that
+// restarts at once must not meet that, so a port in use is asked for again for a few seconds.
+Result<Listener> open_patiently(const Address& where, const ListenerOptions& options) {
+  for (int tries = 60;; tries--) {
+    auto listener = Listener::open(where, options);
+    if (listener || errno != EADDRINUSE || tries == 0) return listener;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
+}  // namespace
+
 Result<void> Server::open_listeners() {
   auto where = Address::parse(options_.config.server.listen);
   if (!where) return where.error();
@@ -103,19 +119,19 @@ Result<void> Server::open_listeners() {
   if (several && where->port() != 0) {
     // With SO_REUSEPORT a second server would quietly share the port of the first: ask once without.
     options.reuse_port = false;
-    auto probe = Listener::open(*where, options);
+    auto probe = open_patiently(*where, options);
     if (!probe) return probe.error();
   }
   options.reuse_port = several;
   for (auto& thread : threads_) {
-    auto listener = Listener::open(*where, options);
+    auto listener = open_patiently(*where, options);
     if (!listener) return listener.error();
     thread->listener = std::move(*listener);
     where->set_port(thread->listener.address().port());
   }
   public_address_ = threads_[0]->listener.address();
   options.reuse_port = false;
-  auto listener = Listener::open(*operators, options);
+  auto listener = open_patiently(*operators, options);
   if (!listener) return listener.error();
   operator_listener_ = std::move(*listener);
   return {};

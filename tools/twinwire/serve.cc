@@ -214,7 +214,12 @@ int run_server(const Config& config) {
 
   wait_for_the_end(signals, **server, engine, config);
   (*server)->stop();
-  (*store)->stop();
+  if (!(*store)->stop()) {
+    spdlog::error(
+        "stopped, but the store could not take everything that was accepted; its senders were not told "
+        "`stored`");
+    return kExitFailure;
+  }
   spdlog::info("stopped; everything accepted is stored");
   return kExitOk;
 }
