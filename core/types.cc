@@ -72,8 +72,7 @@ std::string SessionId::text() const {
 }
 
 Name::Name(std::string_view tenant, std::string_view text) {
-  // The limits (128 bytes each) are checked where names come in; past them is a broken invariant.
-  if (tenant.size() > 240 || text.size() > 240) std::abort();
+  if (tenant.size() > kBytesMax || text.size() > kBytesMax) std::abort();
   void* memory = std::malloc(sizeof(Body) + tenant.size() + text.size());
   if (!memory) std::abort();
   body_ = new (memory) Body{

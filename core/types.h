@@ -85,6 +85,10 @@ using Millis = uint64_t;
 // The tenant is part of the identity: two Names are equal when tenant and text are.
 class Name {
  public:
+  // Of the tenant and of the text, in bytes. The wire allows 128 of each (protocol, section 8); the rest is
+  // for what is put in front of a name inside. Longer is a broken invariant: check what comes from outside.
+  static constexpr size_t kBytesMax = 240;
+
   Name() = default;
   Name(std::string_view tenant, std::string_view text);
   Name(const Name& other) : body_(other.body_) {

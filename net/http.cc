@@ -169,9 +169,11 @@ void HttpReader::keep_head() {
 }
 
 // Each line must end in CRLF and nothing else may hold a CR or LF; a continuation line is refused (RFC
-// 9112, 2.2 and 5.2).
+// 9112, 2.2 and 5.2). Nothing past the first byte beyond the limit is looked at, so that the verdict does not
+// depend on how much has come at once.
 bool HttpReader::find_end(std::string_view bytes, size_t& end) {
   end = std::string_view::npos;
+  bytes = bytes.substr(0, limits_.head_bytes + 1);
   while (scan_.at < bytes.size()) {
     size_t lf = bytes.find('\n', scan_.at);
     size_t stop = lf == std::string_view::npos ? bytes.size() : lf;
@@ -366,22 +368,20 @@ HttpReader::Step HttpReader::read_length_body(std::string_view& bytes) {
   return left_ == 0 ? message(body_) : need_more();
 }
 
-// A line of the chunked framing, across calls if need be. False: not yet whole, or `too_long`, or `bad` (a CR
-// or LF alone). The line is without CRLF and valid until the next call.
+// A line of the chunked framing, across calls if need be. False: not yet whole, or `bad` (a CR or LF alone in
+// its first `max` bytes), or `too_long`. The line is without CRLF and valid until the next call.
 bool HttpReader::take_line(std::string_view& bytes, std::string_view& line, size_t max, bool& too_long,
                            bool& bad) {
   if (!line_.empty() && line_.back() == '\n') line_.clear();  // the one given out last
-  size_t lf = bytes.find('\n');
-  size_t taken = lf == std::string_view::npos ? bytes.size() : lf + 1;
-  if (line_.size() + taken > max) {
-    too_long = true;
-    return false;
-  }
-  line_.append(bytes.substr(0, taken));
-  bytes.remove_prefix(taken);
+  std::string_view part = bytes.substr(0, max - line_.size());
+  size_t lf = part.find('\n');
+  if (lf != std::string_view::npos) part = part.substr(0, lf + 1);
+  line_.append(part);
+  bytes.remove_prefix(part.size());
   size_t cr = line_.find('\r');
   if (lf == std::string_view::npos) {
     bad = cr != std::string::npos && cr + 1 != line_.size();
+    too_long = !bad && !bytes.empty();
     return false;
   }
   if (cr == std::string::npos || cr + 2 != line_.size()) {

@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "core/types.h"
+
 namespace twinwire::store {
 
 inline void put_big64(char* out, uint64_t value) {
@@ -64,6 +66,11 @@ class ByteReader {
   }
   // A length of one byte and the text.
   std::string_view short_text() { return take(byte()); }
+  // The same for a tenant or the text of a Name, which is no longer than that: longer reads as past the end.
+  std::string_view name_text() {
+    uint8_t size = byte();
+    return take(size <= Name::kBytesMax ? size : SIZE_MAX);
+  }
 
  private:
   std::string_view rest_;

@@ -27,8 +27,8 @@ void append_name(std::string& out, const Name& name) {
 }
 
 Name take_name(ByteReader& in) {
-  std::string_view tenant = in.short_text();
-  std::string_view text = in.short_text();
+  std::string_view tenant = in.name_text();
+  std::string_view text = in.name_text();
   return in.ok() ? Name(tenant, text) : Name();
 }
 

@@ -106,17 +106,17 @@ Result<EventRef> RecordDecoder::decode(std::string_view value, RoomId room, Sequ
   draft.type = in.short_text();
   std::string_view tenant, name;
   if (shape & kHasRoomName) {
-    tenant = in.short_text();
-    name = in.short_text();
+    tenant = in.name_text();
+    name = in.name_text();
     draft.room_name = named(room_name_, tenant, name);
   }
   if (bits & kHasUser) {
-    std::string_view user_tenant = bits & kUserTenant ? in.short_text() : tenant;
-    draft.user = named(user_, user_tenant, in.short_text());
+    std::string_view user_tenant = bits & kUserTenant ? in.name_text() : tenant;
+    draft.user = named(user_, user_tenant, in.name_text());
   }
   if (bits & kHasSubject) {
-    std::string_view subject_tenant = bits & kSubjectTenant ? in.short_text() : tenant;
-    draft.subject = named(subject_, subject_tenant, in.short_text());
+    std::string_view subject_tenant = bits & kSubjectTenant ? in.name_text() : tenant;
+    draft.subject = named(subject_, subject_tenant, in.name_text());
   }
   draft.shown_room = bits & kShownIsName ? name : in.short_text();
   if (bits & kHasClientId) draft.client_id = in.take(in.big16());

@@ -215,6 +215,31 @@ TEST(Http, KeepAliveByVersionAndField) {
   }
 }
 
+// Found by fuzz_http: what is both malformed and too long is refused for what comes first in the bytes,
+// however they are cut.
+TEST(Http, TheRefusalDoesNotDependOnHowTheBytesAreCut) {
+  HttpLimits limits{.head_bytes = 64, .body_bytes = 64, .fields = 8};
+  std::string head = "GET / HTTP/1.1\r\nHost: x\r\n";
+  std::string post = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+  std::string filler(400, 'f');
+  struct {
+    std::string bytes;
+    int status;
+  } cases[] = {
+      {head + "A: b\rc" + filler, 400},
+      {head + "A: " + filler + "b\rc", 431},
+      {head + "A: " + filler.substr(0, 36) + "\r\n\r\n", 431},
+      {post + "0\r\nA\rb" + filler, 400},
+      {post + "0\r\nA: " + filler + "\rb", 431},
+      {post + "0\r\nA: " + filler.substr(0, 59) + "\r\n\r\n", 431},
+      {post + "1;" + filler + "\rb\r\n", 400},
+  };
+  for (auto& c : cases) {
+    for (size_t piece = 1; piece <= c.bytes.size(); piece++)
+      ASSERT_EQ(feed(c.bytes, piece, limits).status, c.status) << c.bytes << " in pieces of " << piece;
+  }
+}
+
 TEST(Http, ContinueIsAskedForAndTheLimitMayBeRaised) {
   HttpReader reader({});
   std::string_view bytes =

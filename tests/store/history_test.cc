@@ -350,6 +350,20 @@ TEST_P(HistoryTest, TooManyRequestsAreRefusedAtOnce) {
 INSTANTIATE_TEST_SUITE_P(All, HistoryTest, ::testing::Values("model", "rocksdb"),
                          [](const auto& info) { return std::string(info.param); });
 
+// Found by fuzz_record: a length that a Name does not take is a broken value, not a broken invariant.
+TEST(BrokenValues, NamesThatAreTooLongAreRefused) {
+  std::string long_text(Name::kBytesMax + 1, 'n');
+  std::string value = encode_room_name(Name("acme", "lobby"));
+  ASSERT_TRUE(decode_room_name(value));
+  std::string broken(
+      "\x04"
+      "acme");
+  broken += static_cast<char>(long_text.size());
+  EXPECT_FALSE(decode_room_name(broken + long_text));
+  broken.assign(1, static_cast<char>(long_text.size()));
+  EXPECT_FALSE(decode_room_name(broken + long_text + '\0'));
+}
+
 TEST(HistoryFailures, AreToldNotHidden) {
   TestClock clock;
   sim::ModelDatabase model(5);
