@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/identity.h"
 #include "core/status.h"
 #include "core/transport.h"
 #include "core/types.h"
@@ -121,6 +122,9 @@ enum class Where : uint8_t {
   user,     // the home of the acting user
 };
 
+// Who may send a command: backends act as nobody, so what is about oneself is not theirs.
+enum class By : uint8_t { users, anyone };
+
 struct CommandRow;
 
 // One command on its way. Made by the gateway, run on `row->where`, answered to `origin`'s connection.
@@ -128,8 +132,7 @@ struct Command {
   const CommandRow* row = nullptr;
   Args args;
   Identity who;
-  SessionId session;     // the stream that sent it (WS), or the one a POST named; none otherwise
-  bool backend = false;  // an operator or a backend with a key: may publish anywhere
+  SessionId session;  // the stream that sent it (WS), or the one a POST named; none otherwise
   ShardIndex origin{};
   ConnectionId connection = kNoConnection;  // on origin; answers go there
   uint32_t connection_generation = 0;       // answers to a connection that has gone are dropped
@@ -142,6 +145,10 @@ class Shard;
 struct CommandRow {
   std::string_view name;  // "messages.send"; POST /api/messages/send
   Where where;
+  By by;
+  // What the acting identity needs in `room`: checked by at_room (commands.h), at the room's home and before
+  // the handler's work. `none`: no room is concerned, or the handler asks Homes::may itself.
+  Right right;
   std::span<const FieldSpec> fields;
   // Runs on the shard that `where` names. Answers now or later by Shard::reply; owns the command.
   void (*run)(Shard& shard, Command command);

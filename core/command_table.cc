@@ -55,19 +55,19 @@ constexpr FieldSpec kRoomOnly[] = {kRoom};
 constexpr FieldSpec kPresenceSet[] = {kRoom, {Field::state, Shape::object, true}};
 
 constexpr CommandRow kTable[] = {
-    {"messages.send", Where::room, kSend, messages_send},
-    {"messages.load", Where::session, kLoad, messages_load},
-    {"events.publish", Where::here, kPublish, events_publish},
-    {"rooms.create", Where::here, kCreate, rooms_create},
-    {"rooms.load", Where::user, {}, rooms_load},
-    {"rooms.join", Where::session, kRoomOnly, rooms_join},
-    {"rooms.leave", Where::room, kRoomOnly, rooms_leave},
-    {"rooms.clear", Where::room, kRoomOnly, rooms_clear},
-    {"typing.start", Where::room, kRoomOnly, typing_start},
-    {"typing.stop", Where::room, kRoomOnly, typing_stop},
-    {"presence.list", Where::room, kRoomOnly, presence_list},
-    {"presence.set", Where::room, kPresenceSet, presence_set},
-    {"session.info", Where::session, {}, session_info},
+    {"messages.send", Where::room, By::anyone, Right::write, kSend, messages_send},
+    {"messages.load", Where::session, By::anyone, Right::read, kLoad, messages_load},
+    {"events.publish", Where::here, By::anyone, Right::none, kPublish, events_publish},
+    {"rooms.create", Where::here, By::users, Right::none, kCreate, rooms_create},
+    {"rooms.load", Where::user, By::users, Right::none, {}, rooms_load},
+    {"rooms.join", Where::session, By::users, Right::read, kRoomOnly, rooms_join},
+    {"rooms.leave", Where::room, By::users, Right::none, kRoomOnly, rooms_leave},
+    {"rooms.clear", Where::room, By::anyone, Right::manage, kRoomOnly, rooms_clear},
+    {"typing.start", Where::room, By::users, Right::write, kRoomOnly, typing_start},
+    {"typing.stop", Where::room, By::users, Right::write, kRoomOnly, typing_stop},
+    {"presence.list", Where::room, By::anyone, Right::presence, kRoomOnly, presence_list},
+    {"presence.set", Where::room, By::users, Right::presence, kPresenceSet, presence_set},
+    {"session.info", Where::session, By::users, Right::none, {}, session_info},
 };
 
 }  // namespace

@@ -34,12 +34,17 @@ void refuse(Shard& shard, const Command& command, Code code, std::string sentenc
 // Answers {"success":true, <fields>}; `fields` is the inside of a JSON object, "" for none.
 void accept(Shard& shard, const Command& command, std::string_view fields = {});
 
+// The one sentence for who has not the right in a room, whether or not there is such a room.
+std::string refusal_of(Right right);
+
 // The room a command names.
 Name room_of(const Command& command);
-// Runs `use` at the home of the command's room (where this must be), with the room loaded.
+// Runs `use` at the home of the command's room (where this must be), with the room loaded and the row's right
+// checked: who has it not is refused here, and `use` never runs.
 void at_room(Shard& shard, Command command, std::function<void(Shard&, Room&, Command&)> use);
-// May this identity act in the room? Answers and returns false if not.
-bool may_act(Shard& shard, const Room& room, const Command& command);
+// The same for a room and a right that the row does not name.
+void at_room(Shard& shard, Command command, const Name& name, Right right,
+             std::function<void(Shard&, Room&, Command&)> use);
 
 // The `message` object of message.created; `place` gets the offset of the sequence's digits in it.
 std::string message_data(Shard& shard, const Command& command, uint32_t& place);

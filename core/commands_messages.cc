@@ -24,26 +24,28 @@ void accept(Shard& shard, const Command& command, std::string_view fields) {
   shard.reply(command, std::move(reply));
 }
 
+std::string refusal_of(Right right) {
+  return "you have not the right '" + std::string(word_of(right)) + "' in this room";
+}
+
 Name room_of(const Command& command) {
   return Name(command.who.user.tenant(), command.args.text(Field::room));
 }
 
 void at_room(Shard& shard, Command command, std::function<void(Shard&, Room&, Command&)> use) {
   Name name = room_of(command);
-  auto kept = std::make_shared<Command>(std::move(command));
-  shard.homes().with_room(shard.room_id(name), name,
-                          [&shard, kept, use = std::move(use)](Room& room) { use(shard, room, *kept); });
+  Right right = command.row->right;
+  at_room(shard, std::move(command), name, right, std::move(use));
 }
 
-bool may_act(Shard& shard, const Room& room, const Command& command) {
-  if (command.backend) return true;
-  if (room.kind == RoomKind::open && !room.existed && is_reserved_room(room.name.text())) {
-    refuse(shard, command, Code::forbidden, "this room does not exist; create it with rooms.create");
-    return false;
-  }
-  if (room.may_read(command.who.user)) return true;
-  refuse(shard, command, Code::forbidden, "you are not a member of this room");
-  return false;
+void at_room(Shard& shard, Command command, const Name& name, Right right,
+             std::function<void(Shard&, Room&, Command&)> use) {
+  auto kept = std::make_shared<Command>(std::move(command));
+  shard.homes().with_room(shard.room_id(name), name, [&shard, kept, right, use = std::move(use)](Room& room) {
+    if (auto ok = shard.homes().may(kept->who, room, right); !ok)
+      return shard.reply(*kept, reply_of(ok.error()));
+    use(shard, room, *kept);
+  });
 }
 
 namespace {
@@ -97,7 +99,6 @@ void messages_send(Shard& shard, Command command) {
     return refuse(shard, command, Code::invalid_argument,
                   "'content', 'encryptedContent' or 'fileUrl' is required");
   at_room(shard, std::move(command), [](Shard& home, Room& room, Command& sent) {
-    if (!may_act(home, room, sent)) return;
     EventDraft draft;
     std::string data = message_data(home, sent, draft.sequence_place);
     draft.type = "message.created";
@@ -119,24 +120,28 @@ void events_publish(Shard& shard, Command command) {
     return refuse(shard, command, Code::invalid_argument, "give either 'room' or 'user'");
   if (is_own_type(args.text(Field::type)))
     return refuse(shard, command, Code::invalid_argument, "'type' is one of the engine's own event types");
+  // Into a user's own flow only backends publish, but for what a user tells their own devices.
+  const Identity& who = command.who;
+  bool others = args.has(Field::user) && args.text(Field::user) != who.user.text();
+  if (others && !who.backend && shard.config().auth.mode != AuthMode::none)
+    return refuse(shard, command, Code::forbidden, "only backends publish to another user");
   Name name = room_of(command);
   if (args.has(Field::user)) name = inbox_name_of(Name(command.who.user.tenant(), args.text(Field::user)));
   auto kept = std::make_shared<Command>(std::move(command));
-  shard.post(shard.home_of(shard.room_id(name)), [name, kept](Shard& home) {
-    home.homes().with_room(home.room_id(name), name, [&home, kept](Room& room) {
-      bool inbox = room.kind == RoomKind::inbox;
-      if (!inbox && !may_act(home, room, *kept)) return;
-      std::string type(kept->args.text(Field::type));
-      std::string data(kept->args.has(Field::data) ? kept->args.text(Field::data) : "{}");
+  shard.post(shard.home_of(shard.room_id(name)), [name, kept](Shard& there) {
+    Right right = is_inbox(name) ? Right::none : Right::write;
+    at_room(there, std::move(*kept), name, right, [](Shard& home, Room& room, Command& asked) {
+      std::string type(asked.args.text(Field::type));
+      std::string data(asked.args.has(Field::data) ? asked.args.text(Field::data) : "{}");
       EventDraft draft;
       draft.type = type;
       draft.data = data;
-      if (!inbox) draft.shown_room = room.name.text();
-      draft.user = kept->who.user;
-      draft.event_class = kept->args.flag(Field::ephemeral) ? EventClass::ephemeral : EventClass::kept;
-      draft.exclude = exclude_of(*kept);
-      draft.exclude_session = kept->session;
-      home.homes().publish_command(room, std::move(*kept), draft, Homes::AnswerShape::id);
+      if (room.kind != RoomKind::inbox) draft.shown_room = room.name.text();
+      draft.user = asked.who.user;
+      draft.event_class = asked.args.flag(Field::ephemeral) ? EventClass::ephemeral : EventClass::kept;
+      draft.exclude = exclude_of(asked);
+      draft.exclude_session = asked.session;
+      home.homes().publish_command(room, std::move(asked), draft, Homes::AnswerShape::id);
     });
   });
 }
@@ -254,7 +259,6 @@ void load_page(Shard& shard, std::shared_ptr<Load> load) {
 // At the room's home. `cut` bounds the answer where the stream has the room from there on.
 void load_at_home(Shard& shard, Command command, std::optional<Sequence> cut) {
   at_room(shard, std::move(command), [cut](Shard& home, Room& room, Command& asked) {
-    if (!may_act(home, room, asked)) return;
     auto load = std::make_shared<Load>();
     const Args& args = asked.args;
     load->room = room.name;
@@ -300,7 +304,7 @@ void messages_load(Shard& shard, Command command) {
       session, room_of(*kept), [kept, home](Shard& host, const JoinAnswer& answer) {
         if (answer.code != Code::ok)
           return refuse(host, *kept, answer.code,
-                        answer.code == Code::forbidden ? "you are not a member of this room"
+                        answer.code == Code::forbidden ? refusal_of(Right::read)
                                                        : "the stream cannot gain this room now");
         host.post(home,
                   [kept, cut = answer.cut](Shard& there) { load_at_home(there, std::move(*kept), cut); });

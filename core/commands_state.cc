@@ -9,7 +9,6 @@ namespace {
 
 void typing(Shard& shard, Command command, bool is_typing) {
   at_room(shard, std::move(command), [is_typing](Shard& home, Room& room, Command& asked) {
-    if (!may_act(home, room, asked)) return;
     home.homes().set_typing(room, asked.who.user, is_typing);
     accept(home, asked);
   });
@@ -22,7 +21,6 @@ void typing_stop(Shard& shard, Command command) { typing(shard, std::move(comman
 
 void presence_list(Shard& shard, Command command) {
   at_room(shard, std::move(command), [](Shard& home, Room& room, Command& asked) {
-    if (!may_act(home, room, asked)) return;
     std::string list = home.homes().presence_list(room, kPresenceListMax);
     accept(home, asked, std::string_view(list).substr(1, list.size() - 2));
   });
@@ -32,7 +30,6 @@ void presence_set(Shard& shard, Command command) {
   if (command.args.text(Field::state).size() > kPresenceStateBytes)
     return refuse(shard, command, Code::too_large, "'state' is longer than 1024 bytes");
   at_room(shard, std::move(command), [](Shard& home, Room& room, Command& asked) {
-    if (!may_act(home, room, asked)) return;
     if (!home.homes().presence_on(room))
       return refuse(home, asked, Code::conflict, "presence is off in this room");
     if (!room.present.contains(asked.who.user))

@@ -110,15 +110,58 @@ void add_store(Table& t, Config::Store& c) {
            "clients' cursors move on.");
 }
 
+void add_tokens(Table& t, Config::Auth& c) {
+  t.list("auth.algorithms", c.algorithms,
+         "How tokens may be signed: HS256, RS256, ES256, EdDSA. Only these count, whatever a token says; "
+         "mode jwt "
+         "needs at least one.");
+  t.text("auth.secret", c.secret, "The secret of HS256, at least 32 bytes. Read again on SIGHUP.", true);
+  t.text(
+      "auth.secret_file", c.secret_file,
+      "A file with the secret of HS256, instead of auth.secret; a line end at its end does not count. Read "
+      "again on SIGHUP.");
+  t.list("auth.key_files", c.key_files,
+         "Files with the keys that tokens are checked with: PEM (public keys, certificates) or JWKS. Read "
+         "again on "
+         "SIGHUP; a file that cannot be read keeps the keys there were.");
+  t.text("auth.issuer", c.issuer, "What a token's `iss` must be. Empty: anything.");
+  t.text("auth.audience", c.audience, "What a token's `aud` must be, or name among others. Empty: anything.");
+  t.number("auth.leeway_seconds", c.leeway_seconds, 0, 300,
+           "Seconds by which clocks may differ when a token's `exp`, `nbf` and `iat` are looked at.");
+  t.number("auth.expiring_seconds", c.expiring_seconds, 1, 86'400,
+           "Seconds before a stream's token ends in which it is told `auth.expiring`; at the end it is "
+           "closed, 4401. "
+           "A token that lives for less is told at half its time.");
+  t.text("auth.user_claim", c.user_claim, "The claim that names the user.");
+  t.text("auth.tenant_claim", c.tenant_claim,
+         "The claim that names the tenant; a token without it is of server.tenant.");
+  t.text("auth.cookie", c.cookie,
+         "Name of a cookie that may hold the token. Requests with it must come from an allowed Origin. "
+         "Empty: no "
+         "cookie counts.");
+  t.list("auth.default_rights", c.default_rights,
+         "In open rooms, the rights of tokens without a `rooms` claim: read, write, presence, manage. In "
+         "mode none "
+         "everyone has all of them.");
+  t.list("auth.api_keys", c.api_keys,
+         "Keys of backends, each \"name=N sha256=HEX tenant=T rights=read+write rooms=PATTERN\"; HEX is the "
+         "SHA-256 of the key, or sha256_file=PATH names a file with it. tenant is server.tenant, rights are "
+         "all and "
+         "rooms is * unless said otherwise. Read again on SIGHUP.");
+}
+
 void add_access(Table& t, Config& c) {
-  t.choice("auth.mode", c.auth.mode, kAuthMode,
-           "none: clients name themselves. For development; on loopback only, unless forced below.");
+  t.choice(
+      "auth.mode", c.auth.mode, kAuthMode,
+      "none: clients name themselves. For development; on loopback only, unless forced below. jwt: clients "
+      "bring tokens signed with auth.secret or by a key of auth.key_files.");
   t.flag("auth.query_token", c.auth.query_token,
          "Accept a token in the query of a stream (it is never logged).");
   t.flag("auth.force_none_on_any_address", c.auth.force_none_on_any_address,
          "Allow auth.mode none on an address that is not loopback: anyone who reaches it may be anyone.");
   t.number("auth.timeout_ms", c.auth.timeout_ms, 100, 600'000,
            "Milliseconds in which a stream must say who it is; then it is closed, 4401.");
+  add_tokens(t, c.auth);
   t.list("origins.allow", c.origins.allow,
          "Web origins (https://app.example) that may connect besides the server's own. \"*\": any.");
 }

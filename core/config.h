@@ -19,7 +19,7 @@ namespace twinwire {
 
 // Which cursor the fan-out may not overtake (design: the fan-out barrier).
 using Deliver = DeliverPolicy;
-enum class AuthMode : uint8_t { none };
+enum class AuthMode : uint8_t { none, jwt };
 enum class LogLevel : uint8_t { trace, debug, info, warn, error };
 
 // Each field's meaning, unit, range and the behaviour at its bound: config.cc, and `twinwire print-config`.
@@ -57,6 +57,19 @@ struct Config {
     bool query_token = false;
     bool force_none_on_any_address = false;
     uint32_t timeout_ms = 10'000;
+    std::vector<std::string> algorithms;
+    std::string secret;
+    std::string secret_file;
+    std::vector<std::string> key_files;
+    std::string issuer;
+    std::string audience;
+    uint32_t leeway_seconds = 10;
+    uint32_t expiring_seconds = 60;
+    std::string user_claim = "sub";
+    std::string tenant_claim = "tenant";
+    std::string cookie;
+    std::vector<std::string> default_rights = {"read", "write", "presence"};
+    std::vector<std::string> api_keys;
   } auth;
 
   struct Origins {

@@ -8,6 +8,8 @@ Engine::Engine(const Parts& parts, std::vector<Transport*> transports, std::vect
     : parts_(parts), started_ms_(parts.clock.now_ms()) {
   TW_CHECK(!transports.empty() && transports.size() == randoms.size() && transports.size() <= kShardsMax);
   TW_CHECK(transports.size() == parts.ring.shards());
+  if (parts.config.auth.mode == AuthMode::none) default_rights_ = Rights::all();
+  for (const std::string& word : parts.config.auth.default_rights) (void)default_rights_.add_word(word);
   for (size_t i = 0; i < transports.size(); i++)
     shards_.push_back(std::make_unique<Shard>(*this, ShardIndex(i), *transports[i], *randoms[i]));
   for (auto& shard : shards_) shard->outgoing_.resize(shards_.size());

@@ -12,6 +12,7 @@
 #include "core/config.h"
 #include "core/durability.h"
 #include "core/history.h"
+#include "core/identity.h"
 #include "core/mailbox.h"
 #include "core/mutation.h"
 #include "core/ring.h"
@@ -44,6 +45,8 @@ class Engine {
   void room_trimmed(RoomId room, Sequence trimmed_through);  // from the store's retention; any thread
 
   const Config& config() const { return parts_.config; }
+  // In open rooms, of who brings no grants: auth.default_rights, and in mode none every right.
+  Rights default_rights() const { return default_rights_; }
   const StoreBoot& boot() const { return parts_.boot; }
   const Clock& clock() const { return parts_.clock; }
   Ring& ring() { return parts_.ring; }
@@ -60,6 +63,7 @@ class Engine {
  private:
   Parts parts_;
   std::vector<std::unique_ptr<Shard>> shards_;
+  Rights default_rights_;
   std::atomic<bool> draining_{false};
   uint64_t started_ms_;
 };

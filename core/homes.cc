@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/commands.h"
 #include "core/json.h"
 #include "core/limits.h"
 #include "core/shard.h"
@@ -82,18 +83,38 @@ void Homes::with_room(RoomId id, const Name& name, std::function<void(Room&)> us
   room.when_loaded.push_back(std::move(use));
 }
 
+Rights Homes::rights(const Identity& who, const Room& room) const {
+  std::string_view name = room.name.text();
+  bool unmade = room.kind == RoomKind::open && !room.existed && is_reserved_room(name);
+  if (unmade || room.kind == RoomKind::inbox || who.user.tenant() != room.name.tenant()) return {};
+  if (who.backend) return who.grants ? who.grants->of(name) : Rights::all();
+  if (room.kind == RoomKind::open) return shard_.open_rights(who.grants.get(), name);
+  if (!room.is_member(who.user)) return {};
+  Rights rights = Rights::all();
+  if (room.kind == RoomKind::direct || room.managed_by(who.user)) return rights;
+  rights = {};
+  for (Right right : {Right::read, Right::write, Right::presence}) rights.add(right);
+  if (who.grants && who.grants->of(name).has(Right::manage)) rights.add(Right::manage);
+  return rights;
+}
+
+Result<void> Homes::may(const Identity& who, const Room& room, Right right) const {
+  if (right == Right::none || rights(who, room).has(right)) return {};
+  return fail(Code::forbidden, refusal_of(right));
+}
+
 // The position below which everything this home has published lies: its next claim is above.
 Sequence Homes::cut() {
   Sequence claimed = shard_.ring().claimed();
   return shard_.engine().mutated(Mutation::cut_off_by_one) ? claimed - 1 : claimed;
 }
 
-void Homes::join_room(RoomId id, const Name& name, const Name& user, ShardIndex joiner, bool observer,
+void Homes::join_room(RoomId id, const Name& name, const Identity& who, ShardIndex joiner, bool observer,
                       Answer<JoinAnswer> answer) {
-  with_room(id, name, [this, user, joiner, observer, answer](Room& room) {
+  with_room(id, name, [this, who, joiner, observer, answer](Room& room) {
     JoinAnswer out;
-    bool reserved = !room.existed && is_reserved_room(room.name.text());
-    if (!observer && (reserved || !room.may_read(user))) {
+    out.rights = observer ? Rights::all() : rights(who, room);
+    if (!out.rights.has(Right::read)) {
       out.code = Code::forbidden;
       return answer(shard_, std::move(out));
     }
@@ -101,7 +122,7 @@ void Homes::join_room(RoomId id, const Name& name, const Name& user, ShardIndex 
     out.cut = cut();  // after the mask: whatever is claimed from here on, the joiner's shard is told
     out.last_kept = room.last_kept;
     out.trimmed_through = room.trimmed_through;
-    out.readable_from = observer ? Sequence{0} : room.readable_from(user);
+    out.readable_from = observer ? Sequence{0} : room.readable_from(who.user);
     out.kind = room.kind;
     answer(shard_, std::move(out));
   });

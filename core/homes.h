@@ -32,6 +32,7 @@ struct JoinAnswer {
   Sequence trimmed_through;
   Sequence readable_from;  // reads of this user start here
   RoomKind kind = RoomKind::open;
+  Rights rights;
   bool followed = false;  // Sessions::follow_by_command: the stream had the room already
   static JoinAnswer failed(Code code) {
     JoinAnswer answer;
@@ -69,7 +70,7 @@ class Homes {
   ~Homes();
 
   // ---- asked by sessions, anywhere ----
-  void join_room(RoomId room, const Name& name, const Name& user, ShardIndex joiner, bool observer,
+  void join_room(RoomId room, const Name& name, const Identity& who, ShardIndex joiner, bool observer,
                  Answer<JoinAnswer> answer);
   void leave_room(RoomId room, ShardIndex leaver);
   void join_user(const Name& user, ShardIndex joiner, Answer<UserAnswer> answer);
@@ -81,6 +82,12 @@ class Homes {
   void trimmed(RoomId room, Sequence trimmed_through);
 
   // ---- used by commands at home ----
+  // What this identity may do in the room: of an open room what the token grants, or auth.default_rights; of
+  // a closed or direct one by membership.
+  Rights rights(const Identity& who, const Room& room) const;
+  // The check of every command and join. `forbidden`, in the same words for a room that does not exist and
+  // one that is closed to `who`. Right::none is always there.
+  Result<void> may(const Identity& who, const Room& room, Right right) const;
   // Runs `use` with the room, loaded from the store if need be (then later). Inboxes included.
   void with_room(RoomId id, const Name& name, std::function<void(Room&)> use);
   void with_user(const Name& user, std::function<void(UserHome&)> use);

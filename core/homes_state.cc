@@ -4,18 +4,11 @@
 #include "core/homes.h"
 #include "core/json.h"
 #include "core/limits.h"
+#include "core/pattern.h"
 #include "core/shard.h"
 
 namespace twinwire {
 namespace {
-
-// A pattern with at most one `*`, which stands for any characters.
-bool matches(std::string_view pattern, std::string_view text) {
-  size_t star = pattern.find('*');
-  if (star == std::string_view::npos) return pattern == text;
-  std::string_view head = pattern.substr(0, star), tail = pattern.substr(star + 1);
-  return text.size() >= head.size() + tail.size() && text.starts_with(head) && text.ends_with(tail);
-}
 
 std::string typists_json(const Room& room) {
   std::string out = "[";
@@ -70,7 +63,7 @@ bool Homes::presence_on(const Room& room) const {
   const auto& settings = shard_.config().presence;
   if (!settings.enabled || room.kind == RoomKind::inbox) return false;
   return std::none_of(settings.off_patterns.begin(), settings.off_patterns.end(),
-                      [&](const std::string& pattern) { return matches(pattern, room.name.text()); });
+                      [&](const std::string& pattern) { return matches_pattern(pattern, room.name.text()); });
 }
 
 void Homes::wants_timer(Room& room) {

@@ -17,6 +17,15 @@ bool Tail::collect(Sequence after, Sequence upto, uint32_t max_events, uint64_t 
   return true;
 }
 
+bool Room::managed_by(const Name& user) const {
+  auto self = members.find(user);
+  if (self == members.end()) return false;
+  if (user.text() == created_by) return true;
+  for (const auto& [member, since] : members)
+    if (member.text() == created_by || since < self->second) return false;
+  return true;
+}
+
 Sequence Room::readable_from(const Name& user) const {
   if (kind != RoomKind::closed || history == HistoryAccess::full) return {0};
   auto it = members.find(user);

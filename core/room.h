@@ -123,7 +123,8 @@ struct Room {
   Millis idle_since = 0;
 
   bool is_member(const Name& user) const { return members.contains(user); }
-  bool may_read(const Name& user) const { return kind == RoomKind::open || is_member(user); }
+  // Of a closed room: its creator while a member, else who has been in it for longest.
+  bool managed_by(const Name& user) const;
   // From where this user may read (closed rooms show nothing from before the membership).
   Sequence readable_from(const Name& user) const;
 };

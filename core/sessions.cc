@@ -71,7 +71,9 @@ Sessions::Sessions(Shard& shard)
     : shard_(shard),
       by_id_(HashSession{&sessions_}),
       room_index_(HashRoom{&rooms_}),
-      user_index_(HashUser{&users_}) {}
+      user_index_(HashUser{&users_}),
+      with_tickets_(shard.config().auth.mode == AuthMode::jwt),
+      tickets_(shard.config().auth.expiring_seconds) {}
 
 Sessions::~Sessions() {
   by_id_.for_each([this](uint32_t i) { sessions_.drop(i); });
@@ -160,6 +162,10 @@ void Sessions::start(ConnectionId connection, uint32_t generation, StreamRequest
     return detach(index, true);
   }
   session.connection = index_of(connection);
+  if (with_tickets_ && !session.observer && !tickets_.set(index, request.who, shard_.wall_ms())) {
+    outboxes.at(connection).session = index;
+    return end_stream(connection, word_of(Code::overloaded), "too many different grants", 1013, true, 5000);
+  }
   session.catchup = std::make_unique<Catchup>();
   session.catchup->request = std::move(request);
   session.catchup->resumed = continued;
@@ -232,6 +238,7 @@ void Sessions::follow(uint32_t index, const Name& name, Sequence since) {
   LocalRoom& room = rooms_[room_index];
   Catchup& catchup = *sessions_[index].catchup;
   if (room.joined && room.kind == RoomKind::open) {
+    if (!has_right(index, room, Right::read)) return drop_forbidden(index, room_index);
     // The shard is in the room's mask already: what it consumed is the cut.
     catchup.cut = std::max({catchup.cut, room.cut, shard_.consumed()});
     return;
@@ -251,9 +258,9 @@ void Sessions::ask_join(uint32_t index, uint32_t room_index,
   ShardIndex here = shard_.index();
   shard_.ask<JoinAnswer>(
       shard_.home_of(room.id),
-      [id = room.id, name = room.name, user = session.user, observer = session.observer, here](
+      [id = room.id, name = room.name, who = identity(index), observer = session.observer, here](
           Shard& shard, Answer<JoinAnswer> answer) {
-        shard.homes().join_room(id, name, user, here, observer, std::move(answer));
+        shard.homes().join_room(id, name, who, here, observer, std::move(answer));
       },
       [id = room.id, handle = handle(index), then](Shard& shard, const JoinAnswer& answer) {
         Sessions& self = shard.sessions();
@@ -279,14 +286,10 @@ void Sessions::join_answered(uint32_t index, const Name& name, const JoinAnswer&
   catchup.joins_due--;
   uint32_t room = find_room(shard_.room_id(name));
   uint32_t subscription = subscription_of(index, room);
-  if (answer.code != Code::ok) {
-    if (subscription != kNone) unsubscribe(index, room);
-    catchup.forbidden.emplace_back(name.text());
-    shard_.metrics().reset_forbidden++;
-    if (catchup.connected_told) {
-      tell_reset(session, "forbidden", {catchup.forbidden.back()}, session.cursor);
-      catchup.forbidden.clear();
-    }
+  // Asked with the token of that time: a newer one may allow less.
+  bool allowed = answer.code == Code::ok && has_right(index, rooms_[room], Right::read);
+  if (!allowed) {
+    if (subscription != kNone) drop_forbidden(index, room);
   } else if (subscription != kNone) {
     catchup.cut = std::max(catchup.cut, answer.cut);
     Subscription& sub = subscriptions_[subscription];
@@ -401,9 +404,10 @@ void Sessions::tell(Session& session, std::string_view type, std::string_view da
 void Sessions::count_present(uint32_t index, uint32_t subscription) {
   Session& session = sessions_[index];
   Subscription& sub = subscriptions_[subscription];
-  if (sub.present || session.observer) return;
-  sub.present = 1;
   const LocalRoom& room = rooms_[sub.room];
+  sub.blind = !has_right(index, room, Right::presence);
+  if (sub.present || sub.blind || session.observer) return;
+  sub.present = 1;
   if (session.detached) {
     // Counted already under its former stream: the count moves with the session.
     size_t found =
@@ -498,6 +502,7 @@ void Sessions::detach(uint32_t index, bool keep_presence) {
     unsubscribe(index, sub.room);
   }
   unlink_user(index);
+  tickets_.drop(index);
   session.catchup.reset();
   session.state = SessionState::detached;
   if (session.observer) return forget(index);

@@ -18,6 +18,7 @@
 #include "core/index.h"
 #include "core/outbox.h"
 #include "core/slab.h"
+#include "core/tickets.h"
 #include "core/transport.h"
 #include "core/types.h"
 
@@ -97,6 +98,7 @@ struct Subscription {
   uint64_t active : 1 = 0;   // delivered to; not yet while a command that gains the room is under way
   uint64_t present : 1 = 0;  // counted in the room's presence
   uint64_t gained : 1 = 0;   // by the inbox: its event tells the client, not `connected`
+  uint64_t blind : 1 = 0;    // without the right `presence`: is told nobody's and counts as nobody
 };
 
 // A room that sessions of this shard follow.
@@ -138,6 +140,9 @@ class Sessions {
   uint32_t on_connection(ConnectionId connection) const;
   Session& at(uint32_t index) { return sessions_[index]; }
   uint32_t find(SessionId id) const;
+
+  // ---- who its stream belongs to, as its token says (sessions_identity.cc) ----
+  Identity identity(uint32_t session) const;
 
   // ---- commands of a session (its host runs them) ----
   // Follows a room from now on; `then` gets the cut, or why not.
@@ -228,6 +233,9 @@ class Sessions {
   void removed(uint32_t local_room, const Event& event);
   void hold(Session& session, const Event& event);
   void answer_poll(uint32_t session);
+  // identity
+  bool has_right(uint32_t session, const LocalRoom& room, Right right) const;
+  void drop_forbidden(uint32_t session, uint32_t room);
   // following
   uint32_t local_room(RoomId id, const Name& name);
   uint32_t find_room(RoomId id) const;
@@ -294,6 +302,8 @@ class Sessions {
   uint32_t paused_room_ = kNone;
   uint32_t paused_at_ = 0;
   Counts counts_;
+  const bool with_tickets_;  // auth.mode jwt
+  Tickets tickets_;
 };
 
 }  // namespace twinwire

@@ -315,9 +315,11 @@ void Sessions::tell_states(uint32_t index, bool fresh) {
         [id = room.id](Shard& shard, const Answer<RoomState>& answer) {
           answer(shard, shard.homes().room_state(id));
         },
-        [handle = handle(index), name = room.name, fresh](Shard& shard, const RoomState& state) {
+        [handle = handle(index), name = room.name, fresh, blind = subscriptions_[s].blind != 0](
+            Shard& shard, RoomState state) {
           Sessions& self = shard.sessions();
           if (fresh && !state.anyone_types) return;
+          if (blind) state.presence_json.clear();
           uint32_t reader = self.find(handle);
           if (reader == kNone || self.sessions_[reader].state != SessionState::live) return;
           self.tell_room_state(reader, name, state);

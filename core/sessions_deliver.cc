@@ -31,6 +31,7 @@ bool Sessions::deliver(const Event& event, uint32_t& budget) {
   if (index == kNone) return true;  // its last reader has left meanwhile
   LocalRoom& room = rooms_[index];
   uint32_t at = paused_room_ == index ? paused_at_ : 0;
+  bool of_presence = event.event_class() == EventClass::state && event.type().starts_with("presence.");
   for (; at < room.subscriptions.size(); at++) {
     if (budget == 0) {
       paused_room_ = index;
@@ -39,7 +40,7 @@ bool Sessions::deliver(const Event& event, uint32_t& budget) {
     }
     budget--;
     const Subscription& sub = subscriptions_[room.subscriptions[at]];
-    if (sub.active) deliver_one(sub.session, event);
+    if (sub.active && !(of_presence && sub.blind)) deliver_one(sub.session, event);
   }
   paused_room_ = kNone;
   // A join's answer may know of newer ones than the ring has brought here yet.

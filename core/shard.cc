@@ -45,6 +45,10 @@ ShardIndex Shard::home_of(SessionId session) const {
   return ShardIndex(session.high % engine_.shard_count());
 }
 
+Rights Shard::open_rights(const Grants* grants, std::string_view room) const {
+  return grants ? grants->of(room) : engine_.default_rights();
+}
+
 Sequence Shard::barrier() const {
   bool commit = engine_.config().server.deliver == DeliverPolicy::commit;
   return commit ? engine_.durability().durable() : engine_.ring().claimed();
@@ -207,7 +211,7 @@ Millis Shard::next_deadline() const {
 
 // The token bucket of the connection: commands_per_second, at most a burst at once.
 bool Shard::admit(const Command& command) {
-  if (command.backend) return true;
+  if (command.who.backend) return true;
   Stream& stream = outboxes_.at(command.connection);
   auto now_ds = static_cast<uint32_t>(now_ / 100);
   uint32_t full = std::min<uint32_t>(config().limits.commands_burst, 6000) * 10;
@@ -221,6 +225,9 @@ bool Shard::admit(const Command& command) {
 
 void Shard::command(Command command) {
   metrics_.commands++;
+  if (command.who.backend && command.row->by == By::users) {
+    return reply(command, reply_of(fail(Code::forbidden, "a backend acts as nobody: this is for users")));
+  }
   if (!admit(command)) {
     metrics_.refused_rate++;
     return reply(command,

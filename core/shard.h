@@ -108,6 +108,8 @@ class Shard {
   RoomId inbox_id(const Name& user) const;
   ShardIndex home_of(RoomId room) const;
   ShardIndex home_of(SessionId session) const;
+  // What grants (null: none were brought) give in an open room of that name.
+  Rights open_rights(const Grants* grants, std::string_view room) const;
   Cursor cursor(Sequence sequence) const { return {epoch(), sequence}; }
 
   // Runs `request(Shard&, Answer<T>)` on `to`, and `then(Shard&, T)` here when it has answered. Never lost:

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/identity.h"
 #include "core/status.h"
 #include "core/types.h"
 

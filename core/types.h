@@ -142,13 +142,6 @@ Name inbox_name_of(const Name& user);
 RoomId inbox_id_of(uint64_t room_key, const Name& user);
 inline bool is_inbox(const Name& room) { return !room.text().empty() && room.text()[0] == '\x01'; }
 
-// Who acts: the identity that a connection proved (or, in mode none, named).
-struct Identity {
-  Name user;
-  std::string display_name;
-  bool operator==(const Identity&) const = default;
-};
-
 }  // namespace twinwire
 
 template <>

@@ -63,6 +63,7 @@ void Gateway::on_operator_request(ConnectionId id, const HttpRequest& request) {
 Identity Gateway::operator_identity(Query& query) const {
   Identity who;
   who.user = Name(query.value("tenant").value_or(config_.server.tenant), kOperatorName);
+  who.backend = true;
   return who;
 }
 
@@ -103,7 +104,6 @@ void Gateway::on_operator_publish(ConnectionId id, const HttpRequest& request) {
   command.row = row;
   command.args = std::move(*args);
   command.who = operator_identity(query);
-  command.backend = true;
   command.origin = shard_->index();
   command.connection = id;
   command.connection_generation = sockets_.generation(id);

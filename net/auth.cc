@@ -12,7 +12,7 @@ class NamedByThemselves : public Authenticator {
 
   bool brought(const Credentials& credentials) const override { return !credentials.user_id.empty(); }
 
-  Result<Authenticated> check(const Credentials& credentials) const override {
+  Result<Identity> check(const Credentials& credentials) const override {
     if (credentials.user_id.empty()) {
       return fail(Code::unauthenticated, "say who you are: id=NAME, or an auth message with userId");
     }
@@ -21,10 +21,10 @@ class NamedByThemselves : public Authenticator {
       if (auto ok = check_name("userName", credentials.user_name, config_.limits.user_id_bytes); !ok)
         return ok.error();
     }
-    Authenticated result;
-    result.who.user = Name(config_.server.tenant, credentials.user_id);
-    result.who.display_name = credentials.user_name;
-    return result;
+    Identity who;
+    who.user = Name(config_.server.tenant, credentials.user_id);
+    who.display_name = credentials.user_name;
+    return who;
   }
 
  private:
@@ -36,6 +36,7 @@ class NamedByThemselves : public Authenticator {
 std::unique_ptr<Authenticator> make_authenticator(const Config& config) {
   switch (config.auth.mode) {
     case AuthMode::none:
+    case AuthMode::jwt:
       return std::make_unique<NamedByThemselves>(config);
   }
   return nullptr;

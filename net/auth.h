@@ -5,12 +5,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string_view>
 
 #include "core/config.h"
+#include "core/identity.h"
 #include "core/status.h"
-#include "core/types.h"
 
 namespace twinwire {
 
@@ -23,18 +22,13 @@ struct Credentials {
       token;  // of the Authorization header, the auth message, or the query where that is allowed
 };
 
-struct Authenticated {
-  Identity who;
-  std::optional<uint64_t> expires_wall_ms;  // nothing: never
-};
-
 class Authenticator {
  public:
   virtual ~Authenticator() = default;
   // Whether anything was brought at all; a WebSocket without it may still send an `auth` message.
   virtual bool brought(const Credentials& credentials) const = 0;
   // Errors: unauthenticated, invalid_argument (a name that is no name).
-  virtual Result<Authenticated> check(const Credentials& credentials) const = 0;
+  virtual Result<Identity> check(const Credentials& credentials) const = 0;
 };
 
 std::unique_ptr<Authenticator> make_authenticator(const Config& config);

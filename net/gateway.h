@@ -45,7 +45,7 @@ struct GatewayShared {
 };
 
 // {"success":true,"userId":…,"expiresAt":…}: the answer to `auth` and `auth.refresh`.
-void append_auth_result(std::string& out, const Authenticated& who);
+void append_auth_result(std::string& out, const Identity& who);
 
 class Gateway final : public SocketHandler, public Transport {
  public:
@@ -129,7 +129,7 @@ class Gateway final : public SocketHandler, public Transport {
   void batch_answered(ConnectionId id, std::string_view tag, const Reply& reply);
   void answer_reply(ConnectionId id, const Reply& reply);
   const Page* find_page(std::string_view path) const;
-  Result<Authenticated> identify(const HttpRequest& request, Query& query) const;
+  Result<Identity> identify(const HttpRequest& request, Query& query) const;
   void on_auth_refresh(ConnectionId id, const HttpRequest& request);
 
   // ---- gateway_streams.cc ----

@@ -281,7 +281,7 @@ void Gateway::reply(ConnectionId id, std::string_view tag, const Reply& reply) {
 // ---- commands by POST ----
 
 // Who a POST is from: `id` of the query or the body in mode none, a token otherwise.
-Result<Authenticated> Gateway::identify(const HttpRequest& request, Query& query) const {
+Result<Identity> Gateway::identify(const HttpRequest& request, Query& query) const {
   Credentials credentials;
   std::string user = query.value("id").value_or(std::string());
   if (user.empty() && !request.body.empty()) user = text_member(request.body, "id").value_or(std::string());
@@ -319,7 +319,7 @@ void Gateway::on_command(ConnectionId id, const HttpRequest& request, const Comm
 
   Command command;
   command.row = &row;
-  command.who = std::move(who->who);
+  command.who = std::move(*who);
   command.origin = shard_->index();
   command.connection = id;
   command.connection_generation = sockets_.generation(id);

@@ -129,7 +129,7 @@ void Gateway::on_events(ConnectionId id, const HttpRequest& request) {
   if (!who) return refuse(id, who.error());
   auto stream = stream_request(request, Form::sse);
   if (!stream) return refuse(id, stream.error());
-  stream->who = std::move(who->who);
+  stream->who = std::move(*who);
   begin_sse(id, std::move(*stream));
 }
 
@@ -169,7 +169,7 @@ void Gateway::on_poll(ConnectionId id, const HttpRequest& request) {
   if (!who) return refuse(id, who.error());
   auto stream = stream_request(request, Form::poll);
   if (!stream) return refuse(id, stream.error());
-  stream->who = std::move(who->who);
+  stream->who = std::move(*who);
   Connection& c = at(id);
   c.state = ConnectionState::poll;
   c.set(Connection::kBusy);
@@ -210,7 +210,7 @@ void Gateway::on_websocket(ConnectionId id, const HttpRequest& request) {
   Connection& c = at(id);
   c.heartbeat_seconds = static_cast<uint16_t>(stream->heartbeat_seconds);
   if (!later) {
-    stream->who = std::move(who->who);
+    stream->who = std::move(*who);
     return open_websocket(id, std::move(*stream));
   }
   c.state = ConnectionState::ws_auth;

@@ -7,11 +7,11 @@
 
 namespace twinwire {
 
-void append_auth_result(std::string& out, const Authenticated& who) {
+void append_auth_result(std::string& out, const Identity& who) {
   JsonObject object(out);
-  object.field("success", true).field("userId", who.who.user.text());
+  object.field("success", true).field("userId", who.user.text());
   if (who.expires_wall_ms) {
-    object.field("expiresAt", format_timestamp(*who.expires_wall_ms));
+    object.field("expiresAt", format_timestamp(who.expires_wall_ms));
   } else {
     object.raw("expiresAt", "null");
   }
@@ -139,7 +139,7 @@ void Gateway::ws_command(ConnectionId id, std::string_view type, std::string id_
   Command command;
   command.row = row;
   command.args = std::move(*args);
-  command.who.user = shard_->sessions().at(session).user;
+  command.who = shard_->sessions().identity(session);
   command.session = shard_->sessions().at(session).id;
   command.origin = shard_->index();
   command.connection = id;
@@ -158,7 +158,7 @@ void Gateway::ws_auth(ConnectionId id, std::string_view id_json, std::string_vie
   if (who && c.state == ConnectionState::ws) {
     uint32_t session = shard_->sessions().on_connection(id);
     if (session == kNone) return;
-    if (shard_->sessions().at(session).user != who->who.user) {
+    if (shard_->sessions().at(session).user != who->user) {
       who = fail(Code::forbidden, "this stream belongs to another user");
     }
   }
@@ -179,7 +179,7 @@ void Gateway::ws_auth(ConnectionId id, std::string_view id_json, std::string_vie
   StreamRequest stream = std::move(*c.extra->stream);
   c.extra->stream.reset();
   drop_extra_if_empty(c);
-  stream.who = std::move(who->who);
+  stream.who = std::move(*who);
   open_websocket(id, std::move(stream));
 }
 

@@ -143,16 +143,12 @@ TEST(Room, FromWhereAUserMayRead) {
   room.members.emplace(alice, Sequence{50});
   room.kind = RoomKind::closed;
   EXPECT_EQ(room.readable_from(alice), Sequence{50});
-  EXPECT_TRUE(room.may_read(alice));
-  EXPECT_FALSE(room.may_read(bob));
   room.history = HistoryAccess::full;
   EXPECT_EQ(room.readable_from(alice), Sequence{0});
   room.history = HistoryAccess::since_joined;
   for (RoomKind kind : {RoomKind::open, RoomKind::direct}) {
     room.kind = kind;
     EXPECT_EQ(room.readable_from(alice), Sequence{0});
-    EXPECT_TRUE(room.may_read(alice));
-    EXPECT_EQ(room.may_read(bob), kind == RoomKind::open);
     EXPECT_TRUE(room.is_member(alice));
     EXPECT_FALSE(room.is_member(bob));
   }
@@ -203,6 +199,21 @@ TEST(RoomRecord, RefusesDamage) {
     bad[static_cast<size_t>(at)] = static_cast<char>(wrong);
     EXPECT_FALSE(RoomRecord::decode(bad)) << at;
   }
+}
+
+TEST(Room, ManagedByItsCreatorThenByWhoIsInItLongest) {
+  Room room;
+  Name ann("t", "ann"), bob("t", "bob"), eve("t", "eve");
+  room.kind = RoomKind::closed;
+  room.created_by = "ann";
+  room.members = {{ann, {70}}, {bob, {50}}, {eve, {60}}};
+  EXPECT_TRUE(room.managed_by(ann));
+  EXPECT_FALSE(room.managed_by(bob));
+  EXPECT_FALSE(room.managed_by(eve));
+  room.members.erase(ann);
+  EXPECT_FALSE(room.managed_by(ann));
+  EXPECT_TRUE(room.managed_by(bob));
+  EXPECT_FALSE(room.managed_by(eve));
 }
 
 }  // namespace
