@@ -59,7 +59,9 @@ export function install(say = () => {}) {
     if (done.error) because[name] = 'there is no Go toolchain here';
     else if (done.status !== 0) because[name] = done.stderr.trim().split('\n').pop().trim();
   }
-  return names().filter(missing).map((name) => missing(name) + (because[name] ? `: ${because[name]}` : ''));
+  return names()
+    .filter(missing)
+    .map((name) => missing(name) + (because[name] ? `: ${because[name]}` : ''));
 }
 
 const freePort = () =>
@@ -98,7 +100,10 @@ export async function start(name, { core = 0, port = 0 } = {}) {
   port ||= await freePort();
   const scratch = mkdtempSync(join(tmpdir(), `twinwire-peer-${name}.`));
   const places = { port: String(port), host: '127.0.0.1', root, scratch };
-  const command = [...(core < 0 ? [] : ['taskset', '-c', String(core)]), ...peer.start.map((word) => fill(word, places))];
+  const command = [
+    ...(core < 0 ? [] : ['taskset', '-c', String(core)]),
+    ...peer.start.map((word) => fill(word, places)),
+  ];
   const env = { ...process.env };
   for (const [key, value] of Object.entries(peer.env ?? {})) env[key] = fill(value, places);
   const child = spawn(command[0], command.slice(1), { env, stdio: ['ignore', 'ignore', 'pipe'] });
@@ -154,11 +159,17 @@ function read(peer, transport, places) {
       reader.heard += text;
       if (!how.live || reader.heard.includes(how.live)) done();
     };
-    setTimeout(() => failed(new Error(`no reader on ${transport} in 5 s; heard ${JSON.stringify(reader.heard)}`)), 5000).unref();
+    setTimeout(
+      () => failed(new Error(`no reader on ${transport} in 5 s; heard ${JSON.stringify(reader.heard)}`)),
+      5000,
+    ).unref();
     if (transport === 'sse') {
       const asked = request(target, { headers: how.headers, agent: false }, (answer) => {
         if (answer.statusCode !== 200) failed(new Error(`${target}: ${answer.statusCode}`));
-        answer.setEncoding('utf8').on('data', hear).on('error', () => {});
+        answer
+          .setEncoding('utf8')
+          .on('data', hear)
+          .on('error', () => {});
         if (!how.live) done();
       });
       asked.on('error', failed).end();
@@ -184,7 +195,9 @@ function post(peer, places) {
   return new Promise((done, failed) => {
     const url = `http://127.0.0.1:${places.port}${fill(target, places)}`;
     const asked = request(url, { method: 'POST', headers, agent: false }, (answer) => {
-      answer.resume().on('end', () => (answer.statusCode < 300 ? done() : failed(new Error(`POST: ${answer.statusCode}`))));
+      answer
+        .resume()
+        .on('end', () => (answer.statusCode < 300 ? done() : failed(new Error(`POST: ${answer.statusCode}`))));
     });
     asked.on('error', failed).end(fill(body, places));
   });
@@ -197,7 +210,12 @@ async function check(name) {
   const readers = [];
   try {
     for (const transport of Object.keys(peer.readers)) {
-      const places = { port: String(server.port), room: `room-${transport}`, user: 'ann', content: `~posted-${transport}~` };
+      const places = {
+        port: String(server.port),
+        room: `room-${transport}`,
+        user: 'ann',
+        content: `~posted-${transport}~`,
+      };
       const pair = [read(peer, transport, places), read(peer, transport, { ...places, user: 'bob' })];
       const other = read(peer, transport, { ...places, room: 'another' });
       readers.push(...pair, other);
@@ -217,7 +235,8 @@ async function check(name) {
       for (const text of expected) {
         for (const reader of pair) {
           const times = reader.heard.split(text).length - 1;
-          if (times !== 1) throw new Error(`${transport}: ${text} heard ${times} times in ${JSON.stringify(reader.heard)}`);
+          if (times !== 1)
+            throw new Error(`${transport}: ${text} heard ${times} times in ${JSON.stringify(reader.heard)}`);
         }
         if (other.heard.includes(text)) throw new Error(`${transport}: ${text} heard in another room`);
       }
@@ -261,7 +280,9 @@ async function main(words) {
       );
     }
   } else {
-    console.error(`node peer.mjs list | install | start NAME [--core N] [--port N] | check [NAME...]\npeers: ${names().join(', ')}`);
+    console.error(
+      `node peer.mjs list | install | start NAME [--core N] [--port N] | check [NAME...]\npeers: ${names().join(', ')}`,
+    );
     process.exitCode = 64;
   }
 }

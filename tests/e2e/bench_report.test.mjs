@@ -1,0 +1,117 @@
+// The benchmark's report, without measuring: verdicts, tables and pictures out of made-up results, and the peers' files.
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { Results, against, control, median } from '../../bench/driver/figures.mjs';
+import { bars, lines } from '../../bench/driver/plot.mjs';
+import { Report } from '../../bench/driver/report.mjs';
+import { Raw } from '../../bench/driver/run.mjs';
+import { describe, names } from '../../bench/peers/peer.mjs';
+
+const folder = mkdtempSync(join(tmpdir(), 'twinwire-report.'));
+after(() => rmSync(folder, { recursive: true }));
+
+const row = (target, window, samples, more = {}) => ({
+  target,
+  transport: 'ws',
+  readers: 1000,
+  window,
+  cpuNsPerDelivery: median(samples),
+  samples: { cpuNsPerDelivery: samples },
+  lost: 0,
+  repeated: 0,
+  reordered: 0,
+  ...more,
+});
+
+function reportOf(rows, extra = {}) {
+  const raw = new Raw(mkdtempSync(join(folder, 'raw.')));
+  raw.write('fanout', {
+    part: 'fanout',
+    steps: { 'ws-1000': { command: 'x', status: 0, load: 0, result: { rows, faults: 0, ...extra } } },
+  });
+  const machine = { cores: 2, cpu: 'x', memory: 1, kernel: 'x', date: 'x', commit: 'x', peers: [], skipped: [] };
+  return new Report(new Results(raw, ['fanout']), { machine, quick: false, pictures: folder });
+}
+
+test('a ratio is formed inside each repetition, then the median is taken', () => {
+  // The machine was twice as slow in the second repetition: both sides were.
+  const pair = against(row('twinwire', 1, [110, 220, 105]), row('bare', 1, [100, 200, 100]), 'cpuNsPerDelivery');
+  assert.deepEqual(
+    pair.all.map((v) => v.toFixed(2)),
+    ['1.10', '1.10', '1.05'],
+  );
+  assert.equal(pair.value.toFixed(2), '1.10');
+  assert.deepEqual(control({ samples: { control: [1, 1.02] } }).all, [1, 1.02]);
+});
+
+test('met and missed are told apart, and nothing that was not measured is met', () => {
+  const met = reportOf([
+    row('twinwire', 1, [109]),
+    row('bare', 1, [100]),
+    row('twinwire', 16, [116]),
+    row('bare', 16, [100]),
+  ]);
+  const text = met.text();
+  const verdict = (id) => met.verdicts.find((one) => one.id === id);
+  assert.equal(verdict('fanout-ws-1000-1').good, true);
+  assert.equal(verdict('fanout-ws-1000-16').good, false);
+  assert.match(verdict('fanout-ws-1000-16').verdict, /missed/);
+  assert.equal(verdict('growth-ws').good, undefined);
+  assert.match(text, /1 of 2 targets met/);
+});
+
+test('lost messages and faults stand in the report', () => {
+  const text = reportOf([row('twinwire', 1, [100], { lost: 3 }), row('bare', 1, [100])], { faults: 1 }).text();
+  assert.match(text, /3 lost/);
+  assert.match(text, /fanout\/ws-1000: 1 faults/);
+});
+
+test('pictures are well-formed, whatever is in them', () => {
+  const one = lines({
+    title: 'a < b & "c"',
+    x: { label: 'x', scale: 'log' },
+    y: { label: 'y', scale: 'log' },
+    series: [{ name: 's', points: [[1, 5]] }],
+  });
+  const two = bars({
+    title: 't',
+    label: 'l',
+    keys: ['a', 'b'],
+    panels: [{ title: 'p', rows: [{ name: 'r', values: [1, NaN] }] }],
+  });
+  for (const svg of [one, two]) {
+    assert.doesNotMatch(svg, /NaN|undefined|Infinity/);
+    // Every tag that is opened is closed, in order.
+    const open = [];
+    for (const [, end, name, self] of svg.matchAll(/<(\/?)([a-z]+)[^>]*?(\/?)>/g)) {
+      if (end) assert.equal(open.pop(), name);
+      else if (!self) open.push(name);
+    }
+    assert.deepEqual(open, []);
+  }
+  assert.equal(lines({ title: 't', x: { label: '' }, y: { label: '' }, series: [] }), undefined);
+});
+
+test('each peer says how it is started and spoken to', () => {
+  assert.ok(names().length >= 6);
+  for (const name of names()) {
+    const peer = describe(name);
+    assert.equal(peer.name, name);
+    assert.ok(peer.start.length > 0 && peer.publish.via === 'post' && Object.keys(peer.readers).length > 0, name);
+  }
+  const locked = JSON.parse(readFileSync(new URL('../../bench/peers/package-lock.json', import.meta.url), 'utf8'));
+  const wanted = JSON.parse(
+    readFileSync(new URL('../../bench/peers/package.json', import.meta.url), 'utf8'),
+  ).dependencies;
+  assert.deepEqual(locked.packages[''].dependencies, wanted);
+});
+
+test('the pictures of a report are those it names', () => {
+  const report = reportOf([row('twinwire', 1, [100]), row('bare', 1, [100])]);
+  const named = [...report.text().matchAll(/\]\(report\/([a-z0-9-]+\.svg)\)/g)].map((found) => found[1]);
+  assert.ok(named.length > 0);
+  for (const name of named) assert.ok(readdirSync(folder).includes(name), name);
+});
