@@ -124,6 +124,7 @@ void rooms_join(Shard& shard, Command command) {
 
 void rooms_leave(Shard& shard, Command command) {
   at_room(shard, std::move(command), [](Shard& home, Room& room, Command& asked) {
+    if (home.homes().waits_behind(room, asked)) return;
     const Name user = asked.who.user;
     if (!room.is_member(user)) return accept(home, asked, "\"left\":false");
     std::string data = "{\"userId\":" + json_string(user.text()) + "}";
@@ -149,6 +150,7 @@ void rooms_leave(Shard& shard, Command command) {
 
 void rooms_clear(Shard& shard, Command command) {
   at_room(shard, std::move(command), [](Shard& home, Room& room, Command& asked) {
+    if (home.homes().waits_behind(room, asked)) return;
     std::string data = "{\"userId\":" + json_string(asked.who.user.text()) + "}";
     EventDraft draft;
     draft.type = "room.cleared";
@@ -158,10 +160,6 @@ void rooms_clear(Shard& shard, Command command) {
     draft.effect = EventEffect::room_cleared;
     auto event = home.homes().publish(room, draft);
     if (!event) return home.reply(asked, reply_of(event.error()));
-    Sequence cleared = (*event)->sequence();
-    room.cleared_through = cleared;
-    room.tail.remove_if(
-        [&](const EventRef& e) { return e->sequence() < cleared && e->type().starts_with("message."); });
     answer_when_stored(room, std::move(asked), "");
   });
 }
@@ -273,7 +271,7 @@ void rooms_create(Shard& shard, Command command) {
   for (const std::string& other : others) wanted.members.emplace_back(tenant, other);
   auto kept = std::make_shared<Command>(std::move(command));
   shard.post(shard.home_of(shard.room_id(wanted.name)), [kept, wanted](Shard& home) {
-    home.homes().with_room(home.room_id(wanted.name), wanted.name,
+    home.homes().with_room(home.room_id(wanted.name), wanted.name, kept,
                            [&home, kept, wanted](Room& room) { create_at_home(home, room, *kept, wanted); });
   });
 }

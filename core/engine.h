@@ -13,6 +13,7 @@
 #include "core/durability.h"
 #include "core/history.h"
 #include "core/identity.h"
+#include "core/limits.h"
 #include "core/mailbox.h"
 #include "core/mutation.h"
 #include "core/ring.h"
@@ -34,6 +35,7 @@ class Engine {
     Mutation mutation = Mutation::none;
     uint32_t mailbox_requests = 1 << 14;  // requests that may wait at one shard
     uint32_t mailbox_credits = 1 << 14;   // replies one shard may have outstanding
+    Bounds bounds = {};
   };
   // One transport and one random source per shard, by index; all of it outlives the engine.
   Engine(const Parts& parts, std::vector<Transport*> transports, std::vector<Random*> randoms);
@@ -53,6 +55,7 @@ class Engine {
   Durability& durability() { return parts_.durability; }
   History& history() { return parts_.history; }
   const Parts& parts() const { return parts_; }
+  const Bounds& bounds() const { return parts_.bounds; }
   bool mutated(Mutation m) const { return parts_.mutation == m; }
 
   // From now on streams are refused with `draining`; net ends the open ones.

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <unordered_map>
+
 #include "core/json.h"
 #include "core/shard.h"
 #include "core/version.h"
@@ -14,12 +16,13 @@ struct Piece {
   Sessions::Counts streams;
   uint32_t sessions = 0;
   uint64_t rooms = 0, users = 0;
-  std::string list;  // comma-separated JSON of rooms or sessions
-};
-
-struct RoomLine {
-  std::string head;
-  RoomId id;
+  std::string list;  // comma-separated JSON of sessions
+  struct RoomLine {
+    std::string head, end;  // a room's JSON, around the number of its readers
+    RoomId id;
+  };
+  std::vector<RoomLine> lines;                   // the rooms homed on the shard
+  std::unordered_map<RoomId, uint64_t> readers;  // of every room that the shard's sessions follow
 };
 
 Piece piece_of(Shard& shard, Shard::Gather what) {
@@ -30,17 +33,18 @@ Piece piece_of(Shard& shard, Shard::Gather what) {
   piece.users = shard.homes().user_count();
   bool first = true;
   if (what == Shard::Gather::sessions) shard.sessions().list_json(piece.list, first);
+  if (what == Shard::Gather::rooms) shard.sessions().count_readers(piece.readers);
   shard.homes().for_each_room([&](const Room& room) {
     if (room.kind == RoomKind::inbox) return;
     piece.rooms++;
     if (what != Shard::Gather::rooms) return;
-    if (!first) piece.list += ',';
-    first = false;
-    JsonObject object(piece.list);
-    object.field("tenant", room.name.tenant()).field("room", room.name.text());
-    object.field("members", static_cast<uint64_t>(room.members.size()));
-    object.field("present", static_cast<uint64_t>(room.present.size()));
-    object.field("readers", static_cast<uint64_t>(shard.sessions().readers_of(room.id)));
+    Piece::RoomLine& line = piece.lines.emplace_back();
+    line.id = room.id;
+    JsonObject head(line.head);
+    head.field("tenant", room.name.tenant()).field("room", room.name.text());
+    head.field("members", static_cast<uint64_t>(room.members.size()));
+    head.field("present", static_cast<uint64_t>(room.present.size()));
+    JsonObject object(line.end);
     object.field("readingShards", static_cast<uint64_t>(__builtin_popcountll(room.mask)));
     object.field("tail", static_cast<uint64_t>(room.tail.events().size()));
     object.field("lastEventId", shard.cursor(room.last_kept).text()).end();
@@ -149,6 +153,18 @@ std::string metrics_text(Shard& shard, const Piece& sum) {
   return out;
 }
 
+std::string rooms_json(const Piece& sum) {
+  std::string out = "{\"rooms\":[";
+  for (const Piece::RoomLine& line : sum.lines) {
+    if (out.back() != '[') out += ',';
+    auto readers = sum.readers.find(line.id);
+    out += line.head;
+    out += fmt::format(",\"readers\":{},", readers == sum.readers.end() ? 0 : readers->second);
+    out += std::string_view(line.end).substr(1);
+  }
+  return out + "]}";
+}
+
 struct Gathering {
   Shard::Gather what;
   ConnectionId connection;
@@ -169,7 +185,7 @@ void finish(Shard& shard, const Gathering& g) {
       reply.body = metrics_text(shard, g.sum);
       break;
     case Shard::Gather::rooms:
-      reply.body = "{\"rooms\":[" + g.sum.list + "]}";
+      reply.body = rooms_json(g.sum);
       break;
     case Shard::Gather::sessions:
       reply.body = "{\"sessions\":[" + g.sum.list + "]}";
@@ -196,6 +212,8 @@ void Shard::gather(Gather what, ConnectionId connection, std::string tag) {
           sum.sessions += piece.sessions;
           sum.rooms += piece.rooms;
           sum.users += piece.users;
+          sum.lines.insert(sum.lines.end(), piece.lines.begin(), piece.lines.end());
+          for (const auto& [room, readers] : piece.readers) sum.readers[room] += readers;
           if (!sum.list.empty() && !piece.list.empty()) sum.list += ',';
           sum.list += piece.list;
           if (--gathering->due == 0) finish(shard, *gathering);

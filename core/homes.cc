@@ -58,7 +58,9 @@ void Homes::loaded(RoomId id, std::unique_ptr<RoomRecord> record) {
     return;
   }
   if (record->exists) {
-    room.existed = true;
+    // Of a room whose creation was never stored there may be events and members, but no record: it does not
+    // exist.
+    room.existed = !is_reserved_room(room.name.text()) || record->kind != RoomKind::open;
     if (!is_inbox(room.name)) room.kind = record->kind;
     room.history = record->history;
     room.title = record->title;
@@ -68,7 +70,6 @@ void Homes::loaded(RoomId id, std::unique_ptr<RoomRecord> record) {
     for (Member& member : record->members) room.members.emplace(member.user, member.since);
   }
   room.trimmed_through = record->trimmed_through;
-  room.cleared_through = record->cleared_through;
   room.last_kept = record->last_kept;
   room.tail.set_floor(record->last_kept);
   room.loaded = true;
@@ -103,18 +104,32 @@ Result<void> Homes::may(const Identity& who, const Room& room, Right right) cons
   return fail(Code::forbidden, refusal_of(right));
 }
 
+void Homes::with_room(RoomId id, const Name& name, const std::shared_ptr<Command>& command,
+                      std::function<void(Room&)> use) {
+  auto it = rooms_.find(id);
+  bool crowded =
+      it != rooms_.end() && it->second->when_loaded.size() >= shard_.engine().bounds().waiting_per_room;
+  if (!crowded) return with_room(id, name, std::move(use));
+  shard_.metrics().refused_storage++;
+  shard_.reply(*command, reply_of(fail(Code::storage_unavailable,
+                                       "the room cannot be read now; nothing was done, try again shortly")));
+}
+
 // The position below which everything this home has published lies: its next claim is above.
 Sequence Homes::cut() {
   Sequence claimed = shard_.ring().claimed();
   return shard_.engine().mutated(Mutation::cut_off_by_one) ? claimed - 1 : claimed;
 }
 
-void Homes::join_room(RoomId id, const Name& name, const Identity& who, ShardIndex joiner, bool observer,
+void Homes::join_room(RoomId id, const Name& name, const Identity& who, ShardIndex joiner, JoinBy by,
                       Answer<JoinAnswer> answer) {
-  with_room(id, name, [this, who, joiner, observer, answer](Room& room) {
+  with_room(id, name, [this, who, joiner, by, answer](Room& room) {
     JoinAnswer out;
+    bool observer = by == JoinBy::observer;
+    // A list of rooms may be older than the removal that ends a membership: the home knows.
+    bool ended = by == JoinBy::membership && !room.is_member(who.user);
     out.rights = observer ? Rights::all() : rights(who, room);
-    if (!out.rights.has(Right::read)) {
+    if (ended || !out.rights.has(Right::read)) {
       out.code = Code::forbidden;
       return answer(shard_, std::move(out));
     }
@@ -152,39 +167,53 @@ UserHome& Homes::make_user(const Name& user) {
   UserHome& made = users_[index];
   made.user = user;
   user_index_.insert(user.hash(), index);
-  RoomId inbox = shard_.inbox_id(user);
-  if (shard_.history().may_know_user(inbox)) {
-    made.made_known().loading = true;
-    shard_.metrics().store_reads++;
-    shard_.use_history([this, user, inbox] {
-      shard_.history().load_user(user, inbox,
-                                 shard_.from_history<std::unique_ptr<UserRecord>>(
-                                     [user](Shard& shard, std::unique_ptr<UserRecord> record) {
-                                       shard.homes().user_loaded(user, std::move(record));
-                                     }));
-    });
-  }
+  if (shard_.history().may_know_user(shard_.inbox_id(user))) load_user(made);
   return made;
 }
 
+void Homes::load_user(UserHome& home) {
+  home.made_known().loading = true;
+  home.known->load_failed = false;
+  shard_.metrics().store_reads++;
+  shard_.use_history([this, user = home.user] {
+    shard_.history().load_user(user, shard_.inbox_id(user),
+                               shard_.from_history<std::unique_ptr<UserRecord>>(
+                                   [user](Shard& shard, std::unique_ptr<UserRecord> record) {
+                                     shard.homes().user_loaded(user, std::move(record));
+                                   }));
+  });
+}
+
 void Homes::user_loaded(const Name& user, std::unique_ptr<UserRecord> record) {
-  UserHome& home = users_[find_user(user)];
-  UserHome::Known& known = home.made_known();
-  auto waiting = std::move(known.when_loaded);
-  known.loading = false;
+  UserHome::Known& known = *users_[find_user(user)].known;
   known.load_failed = record->failed;
-  if (!record->failed) {
+  auto waiting = std::exchange(known.when_loaded, {});
+  if (record->failed) {
+    // Who can be told so is told; what must not be lost waits for the next try.
+    auto must = std::stable_partition(waiting.begin(), waiting.end(), [](const auto& w) { return !w.must; });
+    known.when_loaded.assign(std::make_move_iterator(must), std::make_move_iterator(waiting.end()));
+    waiting.erase(must, waiting.end());
+  } else {
     known.inbox_last_kept = std::max(known.inbox_last_kept, record->inbox_last_kept);
     known.memberships = std::move(record->memberships);
   }
-  for (auto& use : waiting) use(users_[find_user(user)]);
-  if (record->failed) drop_user_if_unused(find_user(user));
+  known.loading = !known.when_loaded.empty();
+  if (known.loading) user_reloads_.push_back({shard_.now() + kStoreRetryMs, user});
+  for (auto& [use, must] : waiting) {
+    uint32_t index = find_user(user);
+    if (index != kNone)
+      use(users_[index]);
+    else
+      with_user(user, use);  // one that left meanwhile has dropped the user
+  }
+  if (uint32_t index = find_user(user); index != kNone && record->failed) drop_user_if_unused(index);
 }
 
-void Homes::with_user(const Name& user, std::function<void(UserHome&)> use) {
+void Homes::with_user(const Name& user, std::function<void(UserHome&)> use, bool must) {
   uint32_t index = find_user(user);
   UserHome& home = index != kNone ? users_[index] : make_user(user);
-  if (home.loading()) return home.known->when_loaded.push_back(std::move(use));
+  if (home.load_failed() && !home.loading()) load_user(home);
+  if (home.loading()) return home.known->when_loaded.push_back({std::move(use), must});
   use(home);
 }
 
@@ -208,6 +237,10 @@ void Homes::leave_user(const Name& user, ShardIndex leaver) {
   uint32_t index = find_user(user);
   if (index == kNone) return;
   UserHome& home = users_[index];
+  if (home.loading()) {  // behind the joins that wait for the record too
+    home.known->when_loaded.push_back({[this, user, leaver](UserHome&) { leave_user(user, leaver); }, false});
+    return;
+  }
   home.mask &= ~mask_of(leaver);
   if (auto it = rooms_.find(shard_.inbox_id(user)); it != rooms_.end()) it->second->mask = home.mask;
   drop_user_if_unused(index);
@@ -222,13 +255,15 @@ void Homes::drop_user_if_unused(uint32_t index) {
 }
 
 void Homes::membership_changed(const Name& user, Membership membership, bool added, InboxEvent event) {
-  with_user(user,
-            [this, membership = std::move(membership), added, event = std::move(event)](UserHome& home) {
-              auto& list = home.made_known().memberships;
-              std::erase_if(list, [&](const Membership& m) { return m.room == membership.room; });
-              if (added) list.push_back(membership);
-              publish_inbox(event);
-            });
+  with_user(
+      user,
+      [this, membership = std::move(membership), added, event = std::move(event)](UserHome& home) {
+        auto& list = home.made_known().memberships;
+        std::erase_if(list, [&](const Membership& m) { return m.room == membership.room; });
+        if (added) list.push_back(membership);
+        publish_inbox(event);
+      },
+      true);
 }
 
 // ---- reading ----
@@ -303,9 +338,10 @@ void Homes::store_read_done(const ReadRequest& wanted, std::vector<EventRef> tai
 // ---- the tick ----
 
 Millis Homes::next_deadline() const {
-  Millis next = next_sweep_;
+  Millis next = sweep_bucket_ > 0 ? shard_.now() : next_sweep_;
   if (!timed_.empty() || !waiting_inbox_.empty()) next = std::min(next, shard_.now() + kTimerStepMs);
   for (const auto& [at, id] : reloads_) next = std::min(next, at);
+  for (const auto& [at, user] : user_reloads_) next = std::min(next, at);
   return next;
 }
 
@@ -321,39 +357,63 @@ void Homes::run_timers() {
     reloads_.erase(reloads_.begin() + static_cast<ptrdiff_t>(i));
     load(*rooms_.at(id));
   }
-  std::erase_if(timed_, [this](RoomId id) {
-    auto it = rooms_.find(id);
-    return it == rooms_.end() || !room_timers(*it->second);
-  });
-  if (now >= next_sweep_) sweep();
+  for (size_t i = 0; i < user_reloads_.size();) {
+    if (user_reloads_[i].first > now) {
+      i++;
+      continue;
+    }
+    Name user = user_reloads_[i].second;
+    user_reloads_.erase(user_reloads_.begin() + static_cast<ptrdiff_t>(i));
+    load_user(users_[find_user(user)]);
+  }
+  if (now >= next_timed_ && !timed_.empty()) {
+    next_timed_ = now + kTimerStepMs;
+    std::erase_if(timed_, [this](RoomId id) {
+      auto it = rooms_.find(id);
+      return it == rooms_.end() || !room_timers(*it->second);
+    });
+  }
+  if (sweep_bucket_ > 0 || now >= next_sweep_) sweep();
 }
 
 // Forgets rooms that nobody reads and whose events are settled, and keeps all tails within the shard's
-// budget.
+// budget. A round takes as many ticks as there are thousands of rooms.
 void Homes::sweep() {
-  next_sweep_ = shard_.now() + kSweepMs;
-  tail_bytes_ = 0;
-  Sequence durable = shard_.durability().durable();
-  std::vector<Name> users;
-  for (auto it = rooms_.begin(); it != rooms_.end();) {
-    Room& room = *it->second;
-    bool inbox = room.kind == RoomKind::inbox;
-    bool used = room.busy || !room.unsettled.empty() || !room.present.empty() || !room.typing.empty() ||
-                !room.held.empty() || !room.loaded || !room.when_loaded.empty() || (room.mask && !inbox);
-    if (used || shard_.now() < room.idle_since + kRoomIdleMs) {
-      tail_bytes_ += room.tail.bytes();
-      if (tail_bytes_ > kTailBytesPerShard) {
-        while (!room.tail.empty() && room.tail.events().front()->sequence() <= durable)
-          room.tail.drop_front();
-      }
-      ++it;
-      continue;
-    }
-    if (inbox) users.emplace_back(room.name.tenant(), room.name.text().substr(1));
-    it = rooms_.erase(it);
+  if (sweep_bucket_ == 0) {
+    next_sweep_ = shard_.now() + kSweepMs;
+    tail_bytes_ = 0;
   }
-  for (const Name& user : users)
-    if (uint32_t index = find_user(user); index != kNone) drop_user_if_unused(index);
+  std::vector<RoomId> unused;
+  uint32_t looked = 0;
+  for (; sweep_bucket_ < rooms_.bucket_count() && looked < kSweepRooms; sweep_bucket_++, looked++) {
+    for (auto it = rooms_.begin(sweep_bucket_); it != rooms_.end(sweep_bucket_); ++it, looked++) {
+      Room& room = *it->second;
+      if (unused_since(room, shard_.now() - std::min(shard_.now(), kRoomIdleMs))) {
+        unused.push_back(room.id);
+        continue;
+      }
+      tail_bytes_ += room.tail.bytes();
+      Sequence durable = shard_.durability().durable();
+      while (tail_bytes_ > kTailBytesPerShard && !room.tail.empty() &&
+             room.tail.events().front()->sequence() <= durable)
+        room.tail.drop_front();
+    }
+  }
+  if (sweep_bucket_ >= rooms_.bucket_count()) sweep_bucket_ = 0;
+  for (RoomId id : unused) {
+    Name name = rooms_.at(id)->name;
+    rooms_.erase(id);
+    if (!is_inbox(name)) continue;
+    uint32_t user = find_user(Name(name.tenant(), name.text().substr(1)));
+    if (user != kNone) drop_user_if_unused(user);
+  }
+}
+
+bool Homes::unused_since(const Room& room, Millis since) {
+  bool inbox = room.kind == RoomKind::inbox;
+  bool used = room.busy || !room.unsettled.empty() || !room.present.empty() || !room.typing.empty() ||
+              !room.held.empty() || !room.loaded || !room.when_loaded.empty() || (room.mask && !inbox);
+  return !used && room.idle_since <= since;
 }
 
 }  // namespace twinwire

@@ -70,7 +70,13 @@ class Homes {
   ~Homes();
 
   // ---- asked by sessions, anywhere ----
-  void join_room(RoomId room, const Name& name, const Identity& who, ShardIndex joiner, bool observer,
+  // What makes a stream follow a room.
+  enum class JoinBy : uint8_t {
+    name,        // it named the room: whoever may read it
+    membership,  // the user's list names it: only as long as the user is a member
+    observer,    // an operator's stream: any
+  };
+  void join_room(RoomId room, const Name& name, const Identity& who, ShardIndex joiner, JoinBy by,
                  Answer<JoinAnswer> answer);
   void leave_room(RoomId room, ShardIndex leaver);
   void join_user(const Name& user, ShardIndex joiner, Answer<UserAnswer> answer);
@@ -90,7 +96,11 @@ class Homes {
   Result<void> may(const Identity& who, const Room& room, Right right) const;
   // Runs `use` with the room, loaded from the store if need be (then later). Inboxes included.
   void with_room(RoomId id, const Name& name, std::function<void(Room&)> use);
-  void with_user(const Name& user, std::function<void(UserHome&)> use);
+  // The same for a command; refused when too many wait for that already.
+  void with_room(RoomId id, const Name& name, const std::shared_ptr<Command>& command,
+                 std::function<void(Room&)> use);
+  // Where the store cannot say what it knows of the user, `use` sees load_failed(), or with `must` waits.
+  void with_user(const Name& user, std::function<void(UserHome&)> use, bool must = false);
   // Claims a place for the event and publishes it: patch, slot, tail. No claim: overloaded or
   // storage_unavailable.
   Result<EventRef> publish(Room& room, const EventDraft& draft,
@@ -98,6 +108,8 @@ class Homes {
   // Publishes a command's event: idempotency first, then the claim; answers now or when it is stored. The
   // answer holds the event's id, and with `data` the fields of the event's data too ({"message":…}).
   enum class AnswerShape : uint8_t { id, data };
+  // True: the command has been put behind an earlier one of its sender (or refused), and runs again later.
+  bool waits_behind(Room& room, Command& command);
   void publish_command(Room& room, Command command, const EventDraft& draft, AnswerShape shape);
   // An event for one user's every session, through the inbox; runs on the user's home. Waits for room in the
   // ring, is never lost.
@@ -137,6 +149,7 @@ class Homes {
                        const Answer<std::shared_ptr<const ReadAnswer>>& answer);
   uint32_t find_user(const Name& user) const;
   UserHome& make_user(const Name& user);
+  void load_user(UserHome& home);
   void drop_user_if_unused(uint32_t index);
   void read_loaded(Room& room, const ReadRequest& request, Answer<std::shared_ptr<const ReadAnswer>> answer);
   Sequence cut();
@@ -154,6 +167,10 @@ class Homes {
   void settle_room(Room& room, Sequence durable);
   void settle_stored(Room& room, Unsettled& done);
   void settle_unsaved(Room& room, Unsettled& done);
+  void settle_effect(Room& room, const Event& event);
+  void withdraw_effect(Room& room, const Unsettled& done);
+  void end_membership(Room& room, const Name& user, bool stored);
+  void tell_user(Room& room, const Name& user, Sequence since, bool added);
   void tell_unsaved(Room& room, const Event& event);
   void trim_tail(Room& room, Sequence durable);
   void tell_presence(Room& room);
@@ -163,6 +180,7 @@ class Homes {
   void publish_waiting();
   bool try_inbox(Room& room, const InboxEvent& event);
   void sweep();
+  static bool unused_since(const Room& room, Millis since);
   void mark_unsettled(Room& room);
 
   Shard& shard_;
@@ -177,8 +195,11 @@ class Homes {
   Index<HashUser> user_index_;
   std::vector<InboxEvent> waiting_inbox_;           // the ring had no room for them yet
   std::vector<std::pair<Millis, RoomId>> reloads_;  // rooms the store could not load: tried again
-  uint64_t tail_bytes_ = 0;                         // of all tails, as of the last sweep
+  std::vector<std::pair<Millis, Name>> user_reloads_;
+  uint64_t tail_bytes_ = 0;  // of all tails, as far as this round of the sweep is
   Millis next_sweep_ = 0;
+  size_t sweep_bucket_ = 0;  // where a round goes on; 0: none is under way
+  Millis next_timed_ = 0;
 };
 
 }  // namespace twinwire

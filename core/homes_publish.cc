@@ -63,10 +63,14 @@ Result<EventRef> Homes::publish(Room& room, const EventDraft& draft, Ring::Prior
   room.idle_since = shard_.now();
   if (kept) {
     room.last_kept = claim->first;
-    room.existed = true;
+    if (!is_reserved_room(room.name.text()) || draft.effect == EventEffect::room_created) room.existed = true;
     room.updated_wall_ms = stamped.wall_ms;
     room.tail.append(event);
-    room.unsettled.push_back(Unsettled{event, nullptr, {}, false, false});
+    Unsettled& open = room.unsettled.emplace_back();
+    open.event = event;
+    if (draft.effect == EventEffect::member_removed)
+      if (auto member = room.members.find(draft.subject); member != room.members.end())
+        open.since_before = member->second;
     mark_unsettled(room);
   }
   return event;
@@ -80,17 +84,24 @@ void Homes::mark_unsettled(Room& room) {
 
 // ---- commands ----
 
+// Behind a command whose id the store is asked about, all that its sender changes in the room waits: the
+// order stays.
+bool Homes::waits_behind(Room& room, Command& command) {
+  auto held = room.held.find(command.who.user);
+  if (held == room.held.end()) return false;
+  if (held->second.size() >= shard_.engine().bounds().held_per_sender)
+    shard_.reply(command, reply_of(fail(Code::overloaded, "too many commands wait for the store")));
+  else
+    held->second.push_back(std::move(command));
+  return true;
+}
+
 void Homes::publish_command(Room& room, Command command, const EventDraft& draft, AnswerShape shape) {
+  if (waits_behind(room, command)) return;
+  const Name& sender = command.who.user;
   std::string_view client_id = command.args.text(Field::client_id);
   if (client_id.empty() || draft.event_class != EventClass::kept)
     return admit_new(room, std::move(command), draft, shape, nullptr);
-  const Name& sender = command.who.user;
-  if (auto held = room.held.find(sender); held != room.held.end()) {
-    if (held->second.size() >= kHeldPerSender)
-      return shard_.reply(command, reply_of(fail(Code::overloaded, "too many commands wait for the store")));
-    held->second.push_back(std::move(command));
-    return;
-  }
   DedupeKey key = dedupe_key(sender, client_id);
   auto known = room.dedupe.find(key);
   if (known == room.dedupe.end()) {
@@ -105,12 +116,13 @@ void Homes::publish_command(Room& room, Command command, const EventDraft& draft
     return shard_.reply(command,
                         reply_of(fail(Code::conflict, "this clientId was used for another content")));
   shard_.metrics().duplicates++;
-  if (entry.event && entry.event->outcome() == Outcome::pending &&
-      command.args.text(Field::ack) != "accepted") {
-    entry.waiting.push_back(std::move(command));
-    return;
-  }
-  answer_duplicate(room, std::move(command), entry, shape);
+  bool accepted = command.args.text(Field::ack) == "accepted";
+  // The first one's outcome is the answer, also where the writer knows it and this home has yet to settle it.
+  bool open = entry.event && (!accepted || entry.event->outcome() == Outcome::unsaved);
+  if (!open) return answer_duplicate(room, std::move(command), entry, shape);
+  if (entry.waiting.size() >= shard_.engine().bounds().held_per_sender)
+    return shard_.reply(command, reply_of(fail(Code::overloaded, "too many retries of this wait already")));
+  entry.waiting.push_back(std::move(command));
 }
 
 void Homes::admit_new(Room& room, Command command, const EventDraft& draft, AnswerShape shape,
@@ -119,7 +131,11 @@ void Homes::admit_new(Room& room, Command command, const EventDraft& draft, Answ
   full.content_hash = command.args.content_hash();
   full.client_id = key ? command.args.text(Field::client_id) : std::string_view();
   auto event = publish(room, full);
-  if (!event) return shard_.reply(command, reply_of(event.error()));
+  if (!event) {
+    // That the store knows nothing of the id is not kept: no event will ever let go of it.
+    if (key) room.dedupe.erase(*key);
+    return shard_.reply(command, reply_of(event.error()));
+  }
   if (key) remember(room, *key, *event);
   if (!(*event)->kept() || command.args.text(Field::ack) == "accepted")
     answer_event(command, **event, false, false, shape);
@@ -179,6 +195,8 @@ void Homes::answer_duplicate(Room& room, Command command, const DedupeEntry& ent
     bool stored = entry.event->outcome() == Outcome::stored;
     return answer_event(command, *entry.event, stored, true, shape);
   }
+  if (const Event* event = room.tail.find(entry.sequence))
+    return answer_event(command, *event, true, true, shape);
   answer_from_store(room, std::move(command), entry.sequence, shape);
 }
 
@@ -257,14 +275,16 @@ void Homes::settle_room(Room& room, Sequence durable) {
 
 void Homes::settle_stored(Room& room, Unsettled& done) {
   AnswerShape shape = done.answer_with_data ? AnswerShape::data : AnswerShape::id;
+  settle_effect(room, *done.event);
   if (done.command) answer_event(*done.command, *done.event, true, false, shape);
   if (!done.has_dedupe) return;
   auto it = room.dedupe.find(done.dedupe);
   if (it == room.dedupe.end()) return;
-  auto waiting = std::move(it->second.waiting);
+  auto waiting = std::exchange(it->second.waiting, {});
+  it->second.event = EventRef();  // from here on the tail has it, or the store
   room.dedupe_order.push_back(done.dedupe);
   for (Command& command : waiting) answer_event(command, *done.event, true, true, shape);
-  while (room.dedupe_order.size() > kDedupePerRoom) {
+  while (room.dedupe_order.size() > shard_.engine().bounds().dedupe_per_room) {
     room.dedupe.erase(room.dedupe_order.front());
     room.dedupe_order.pop_front();
   }
@@ -283,17 +303,81 @@ void Homes::settle_unsaved(Room& room, Unsettled& done) {
     }
   }
   room.tail.remove_if([&](const EventRef& event) { return event->sequence() == done.event->sequence(); });
-  if (done.event->effect() == EventEffect::member_added) {
-    const Name& user = done.event->subject();
-    room.members.erase(user);
-    Membership membership{room.id, room.name, room.kind, done.event->sequence()};
-    InboxEvent gone{user, "room.member_removed", std::string(room.name.text()),
-                    "{\"userId\":" + json_string(user.text()) + "}", true};
-    shard_.post(shard_.home_of(shard_.inbox_id(user)), [user, membership, gone](Shard& shard) {
-      shard.homes().membership_changed(user, membership, false, gone);
+  withdraw_effect(room, done);
+  if (room.kind != RoomKind::inbox) tell_unsaved(room, *done.event);
+}
+
+// What an event means for its room once it is stored, beyond what it meant when it was published.
+void Homes::settle_effect(Room& room, const Event& event) {
+  if (event.effect() == EventEffect::room_cleared) {
+    // Now, and not when it was claimed: had it been in vain, the tail would miss what the store still has.
+    room.tail.remove_if([&](const EventRef& e) {
+      return e->sequence() < event.sequence() && e->type().starts_with("message.");
     });
   }
-  if (room.kind != RoomKind::inbox) tell_unsaved(room, *done.event);
+  bool orphan = event.effect() == EventEffect::member_added && !room.existed &&
+                is_reserved_room(room.name.text()) && room.is_member(event.subject());
+  if (orphan) end_membership(room, event.subject(), true);  // of a room whose creation could not be stored
+}
+
+// The store gave an event up: the room is again as if it had not been.
+void Homes::withdraw_effect(Room& room, const Unsettled& done) {
+  const Event& event = *done.event;
+  const Name& user = event.subject();
+  bool reserved = is_reserved_room(room.name.text());
+  switch (event.effect()) {
+    case EventEffect::none:
+    case EventEffect::room_cleared:
+    case EventEffect::room_updated:
+      break;
+    case EventEffect::room_created:
+      room.title.clear();
+      room.created_by.clear();
+      room.kind = RoomKind::open;
+      if (reserved) room.existed = false;  // its members follow as their own events are settled
+      break;
+    case EventEffect::member_added:
+      if (auto member = room.members.find(user);
+          member != room.members.end() && member->second == event.sequence())
+        end_membership(room, user, false);
+      break;
+    case EventEffect::member_removed:
+      if (room.is_member(user)) break;  // came again since
+      if (reserved && !room.existed) {
+        end_membership(room, user, true);  // still to be written
+      } else if (done.since_before.value) {
+        room.members[user] = done.since_before;
+        tell_user(room, user, done.since_before, true);
+      }
+      break;
+  }
+}
+
+// Ends a membership that the engine itself takes back. `stored`: the store has it, and must lose it.
+void Homes::end_membership(Room& room, const Name& user, bool stored) {
+  std::string data = "{\"userId\":" + json_string(user.text()) + "}";
+  EventDraft draft;
+  draft.type = "room.member_removed";
+  draft.shown_room = room.name.text();
+  draft.data = data;
+  draft.kind = EventKind::removal;
+  draft.subject = user;
+  draft.event_class = stored ? EventClass::kept : EventClass::ephemeral;
+  draft.effect = stored ? EventEffect::member_removed : EventEffect::none;
+  // Whoever gained the room by the membership loses it where this stands. Should even the reserve of the ring
+  // be used up, the home refuses the user all the same.
+  (void)publish(room, draft, Ring::Priority::control);
+  room.members.erase(user);
+  tell_user(room, user, {0}, false);
+}
+
+void Homes::tell_user(Room& room, const Name& user, Sequence since, bool added) {
+  Membership membership{room.id, room.name, room.kind, since};
+  InboxEvent told{user, added ? "room.member_added" : "room.member_removed", std::string(room.name.text()),
+                  "{\"userId\":" + json_string(user.text()) + "}", true};
+  shard_.post(shard_.home_of(shard_.inbox_id(user)), [user, membership, added, told](Shard& shard) {
+    shard.homes().membership_changed(user, membership, added, told);
+  });
 }
 
 // `message.unsaved`: to the room where everyone saw it (deliver = publish), and always to the sender.
@@ -322,7 +406,7 @@ void Homes::tell_unsaved(Room& room, const Event& event) {
 void Homes::trim_tail(Room& room, Sequence durable) {
   while (shard_.engine().mutated(Mutation::tail_drops_above_durable) && !room.tail.empty())
     room.tail.drop_front();
-  while (room.tail.events().size() > kTailEvents || room.tail.bytes() > kTailBytes) {
+  while (room.tail.events().size() > shard_.engine().bounds().tail_events || room.tail.bytes() > kTailBytes) {
     if (room.tail.events().front()->sequence() > durable) break;
     room.tail.drop_front();
   }
@@ -331,13 +415,16 @@ void Homes::trim_tail(Room& room, Sequence durable) {
 // ---- inboxes ----
 
 void Homes::publish_inbox(InboxEvent event) {
-  with_user(event.user, [this, event](UserHome& home) {
+  auto publish_it = [this, event](UserHome& home) {
     if (home.mask == 0 && !event.kept) return;  // nobody would see it
     Name inbox = inbox_name_of(home.user);
     with_room(shard_.inbox_id(home.user), inbox, [this, event](Room& room) {
-      if (!waiting_inbox_.empty() || !try_inbox(room, event)) waiting_inbox_.push_back(event);
+      if (waiting_inbox_.empty() && try_inbox(room, event)) return;
+      room.busy++;  // is not swept before the event is published
+      waiting_inbox_.push_back(event);
     });
-  });
+  };
+  with_user(event.user, publish_it, event.kept);
 }
 
 bool Homes::try_inbox(Room& room, const InboxEvent& event) {
@@ -358,9 +445,9 @@ bool Homes::try_inbox(Room& room, const InboxEvent& event) {
 void Homes::publish_waiting() {
   size_t done = 0;
   for (; done < waiting_inbox_.size(); done++) {
-    auto it = rooms_.find(shard_.inbox_id(waiting_inbox_[done].user));
-    if (it == rooms_.end()) continue;  // swept: it had been idle and nobody hosts the user
-    if (!try_inbox(*it->second, waiting_inbox_[done])) break;
+    Room& room = *rooms_.at(shard_.inbox_id(waiting_inbox_[done].user));
+    if (!try_inbox(room, waiting_inbox_[done])) break;
+    room.busy--;
   }
   waiting_inbox_.erase(waiting_inbox_.begin(), waiting_inbox_.begin() + static_cast<ptrdiff_t>(done));
 }

@@ -34,11 +34,32 @@ inline constexpr uint32_t kTypistsMax = 64;
 inline constexpr uint32_t kPresenceStateBytes = 1024;
 // Pushes of one tick: some 20 ms at the very most, so that a busy large room still goes out joined.
 inline constexpr uint32_t kPushesPerTick = 1 << 18;
+// Sessions that one tick takes a step further: some ten milliseconds when all come back at once.
+inline constexpr uint32_t kStepsPerTick = 4096;
+// Mail that waits for a full mailbox or a credit; beyond, new commands are refused as overloaded.
+inline constexpr uint32_t kOutgoing = 4096;
+// Uses of a room that wait for the store to load it; beyond, commands are refused as storage_unavailable.
+inline constexpr uint32_t kWaitingPerRoom = 4096;
+// Rooms that one tick looks through for those to be forgotten.
+inline constexpr uint32_t kSweepRooms = 1024;
 inline constexpr Millis kStoreRetryMs = 200;
 inline constexpr Millis kTimerStepMs = 50;
 inline constexpr Millis kSweepMs = 2000;
 inline constexpr Millis kRoomIdleMs = 10000;
 inline constexpr uint32_t kLoadPagesMax = 64;  // pages of history that one messages.load may look through
+
+// Those of the bounds above that a test makes small, so that meeting them is no matter of luck.
+struct Bounds {
+  uint32_t tail_events = kTailEvents;
+  uint32_t dedupe_per_room = kDedupePerRoom;
+  uint32_t held_per_sender = kHeldPerSender;
+  uint32_t read_events = kReadEvents;
+  uint32_t held_events = kHeldEvents;
+  uint32_t pushes_per_tick = kPushesPerTick;
+  uint32_t steps_per_tick = kStepsPerTick;
+  uint32_t outgoing = kOutgoing;
+  uint32_t waiting_per_room = kWaitingPerRoom;
+};
 
 // Names that only rooms.create gives: nobody can join such a room before it exists.
 inline bool is_reserved_room(std::string_view name) {

@@ -132,19 +132,19 @@ std::vector<EventRef> Outboxes::take_events(ConnectionId id) {
   return events;
 }
 
-bool Outboxes::drop_events(ConnectionId id) {
+void Outboxes::drop_events(ConnectionId id, FlushResult& result) {
   Stream& stream = at(id);
-  bool inbox = false;
   auto drop = [&](Entry& entry) {
     if (entry.is_raw()) return false;
-    inbox |= is_inbox(entry.event()->room_name());
+    const Event* event = entry.event();
+    result.dropped_inbox |= is_inbox(event->room_name());
+    if (event->kind() == EventKind::removal) result.dropped_removals.push_back(EventRef::share(event));
     entry.release();
     return true;
   };
   if (!stream.first.empty() && stream.offset == 0) drop(stream.first);
   if (stream.more) std::erase_if(*stream.more, drop);
   if (stream.first.empty()) pop_front(stream);
-  return inbox;
 }
 
 // Moves the next entry into `first` (which has been released).
@@ -252,7 +252,8 @@ const std::vector<FlushResult>& Outboxes::flush() {
     if (!stream.open) continue;
     if (stream.cut_short) continue;  // on_short_send said what there is to say
     if (stream.attention) {
-      FlushResult result{id, true, {}, {}};
+      FlushResult result;
+      result.connection = id;
       finish(id, stream, result);
       results_.push_back(result);
     } else {
@@ -278,7 +279,9 @@ void Outboxes::finish(ConnectionId, Stream& stream, FlushResult& result) {
 void Outboxes::on_short_send(ConnectionId id, size_t sent) {
   Stream& stream = at(id);
   shorts++;
-  FlushResult result{id, false, {}, {}};
+  FlushResult result;
+  result.connection = id;
+  result.whole = false;
   while (!stream.first.empty()) {
     size_t left = stream.first.bytes(stream.form).size() - stream.offset;
     if (sent < left) break;
@@ -296,7 +299,7 @@ void Outboxes::on_short_send(ConnectionId id, size_t sent) {
       if (result.first_unsent.value) break;
       result.first_unsent = entry.sequence();
     }
-  result.dropped_inbox = drop_events(id);
+  drop_events(id, result);
   if (!stream.first.empty()) stream.first.keep();
   transport_.want_writable(id);
   results_.push_back(result);

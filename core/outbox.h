@@ -69,9 +69,10 @@ struct Stream {
 struct FlushResult {
   ConnectionId connection;
   bool whole = true;
-  Sequence last_sent;          // newest log event whose last byte is in the kernel, 0 if none was
-  Sequence first_unsent;       // oldest queued log event that is not, 0 if none
-  bool dropped_inbox = false;  // an event of the user's inbox was among those dropped
+  Sequence last_sent;                      // newest log event whose last byte is in the kernel, 0 if none was
+  Sequence first_unsent;                   // oldest queued log event that is not, 0 if none
+  bool dropped_inbox = false;              // an event of the user's inbox was among those dropped
+  std::vector<EventRef> dropped_removals;  // and what ended somebody's membership
 };
 
 class Outboxes {
@@ -100,8 +101,12 @@ class Outboxes {
 
   // Takes the queued log events out of a stream (a poll's answer), in order. Raw entries stay.
   std::vector<EventRef> take_events(ConnectionId id);
-  // Drops queued log events, but for one that is partly in the kernel. True: one of an inbox was among them.
-  bool drop_events(ConnectionId id);
+  // Drops queued log events, but for one that is partly in the kernel; `result` gets what was among them.
+  void drop_events(ConnectionId id, FlushResult& result);
+  void drop_events(ConnectionId id) {
+    FlushResult unused;
+    drop_events(id, unused);
+  }
 
   // Sends everything dirty. Results: streams with attention, short ones, and those now closed (close was
   // called).

@@ -26,6 +26,12 @@ bool Room::managed_by(const Name& user) const {
   return true;
 }
 
+const Event* Tail::find(Sequence sequence) const {
+  auto it = std::lower_bound(events_.begin(), events_.end(), sequence,
+                             [](const EventRef& event, Sequence s) { return event->sequence() < s; });
+  return it != events_.end() && (*it)->sequence() == sequence ? it->get() : nullptr;
+}
+
 Sequence Room::readable_from(const Name& user) const {
   if (kind != RoomKind::closed || history == HistoryAccess::full) return {0};
   auto it = members.find(user);

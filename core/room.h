@@ -50,6 +50,7 @@ class Tail {
       return true;
     });
   }
+  const Event* find(Sequence sequence) const;
   void set_floor(Sequence floor) { floor_ = std::max(floor_, floor); }
   // Events with after < sequence <= upto, oldest first; false when a limit cut them.
   bool collect(Sequence after, Sequence upto, uint32_t max_events, uint64_t max_bytes,
@@ -73,7 +74,7 @@ struct DedupeKeyHash {
 struct DedupeEntry {
   Sequence sequence;
   uint64_t content_hash = 0;
-  EventRef event;                // while in memory
+  EventRef event;                // until it is settled
   std::vector<Command> waiting;  // retries of a pending one: they get the first's outcome
 };
 
@@ -84,6 +85,7 @@ struct Unsettled {
   DedupeKey dedupe;
   bool has_dedupe = false;
   bool answer_with_data = false;  // see Homes::AnswerShape
+  Sequence since_before;          // member_removed: of the membership that ends, restored if it was in vain
 };
 
 struct Typist {
@@ -101,7 +103,7 @@ struct Room {
   std::string title, created_by;
   uint64_t created_wall_ms = 0, updated_wall_ms = 0;
   uint64_t mask = 0;  // shards with readers
-  Sequence last_kept, trimmed_through, cleared_through;
+  Sequence last_kept, trimmed_through;
   Tail tail;
   std::deque<Unsettled> unsettled;
   std::unordered_map<DedupeKey, DedupeEntry, DedupeKeyHash> dedupe;
@@ -136,7 +138,11 @@ struct UserHome {
   // (limits.h) has no place for it.
   struct Known {
     std::vector<Membership> memberships;
-    std::vector<std::function<void(UserHome&)>> when_loaded;
+    struct Waiting {
+      std::function<void(UserHome&)> use;
+      bool must;  // waits until the store can be read; the others are told that it cannot
+    };
+    std::vector<Waiting> when_loaded;
     Sequence inbox_last_kept;
     bool loading = false;  // while the store is asked
     bool load_failed = false;

@@ -154,7 +154,7 @@ void Sessions::start(ConnectionId connection, uint32_t generation, StreamRequest
   uint32_t index = make_session(id, request.who.user);
   Session& session = sessions_[index];
   session.observer = request.observer;
-  session.heartbeat_seconds = static_cast<uint8_t>(std::min<uint32_t>(request.heartbeat_seconds, 255));
+  session.heartbeat_seconds = static_cast<uint16_t>(request.heartbeat_seconds);
   session.detached = std::make_unique<Detached>();
   session.detached->present = std::move(present);
   if (gone) {
@@ -177,7 +177,7 @@ void Sessions::start(ConnectionId connection, uint32_t generation, StreamRequest
   shard_.transport().stream_opened(connection);
   if (session.observer) {
     for (const std::string& room : std::vector<std::string>(session.catchup->request.rooms))
-      follow(index, Name(session.user.tenant(), room), {0});
+      follow(index, Name(session.user.tenant(), room), {0}, Homes::JoinBy::observer);
     return queue(index);
   }
   uint32_t local = find_local_user(session.user);
@@ -215,52 +215,57 @@ void Sessions::user_answered(uint32_t index, const UserAnswer& answer) {
                       "the user's rooms cannot be read now; try again shortly", 1013, true, 2000);
   catchup.cut = std::max(catchup.cut, answer.cut);
   catchup.inbox_last_kept = std::max(catchup.inbox_last_kept, answer.inbox_last_kept);
-  std::vector<Name> rooms;
-  for (const Membership& membership : answer.memberships) rooms.push_back(membership.room_name);
+  std::vector<std::pair<Name, Homes::JoinBy>> rooms;
+  for (const Membership& membership : answer.memberships)
+    rooms.emplace_back(membership.room_name, Homes::JoinBy::membership);
   for (const std::string& name : catchup.request.rooms) {
     Name room(session.user.tenant(), name);
-    if (std::find(rooms.begin(), rooms.end(), room) == rooms.end()) rooms.push_back(room);
+    auto listed = std::find_if(rooms.begin(), rooms.end(), [&](const auto& r) { return r.first == room; });
+    if (listed == rooms.end())
+      rooms.emplace_back(room, Homes::JoinBy::name);
+    else
+      listed->second = Homes::JoinBy::name;
   }
   if (rooms.size() > shard_.config().limits.rooms_per_stream)
     return end_stream(connection, word_of(Code::limit_exceeded),
                       "too many rooms for one stream, memberships included", 1008, false, 0);
-  for (const Name& room : rooms) follow(index, room, {0});
+  for (const auto& [room, by] : rooms) follow(index, room, {0}, by);
   queue(index);
 }
 
 // From the session's next catch-up on, the room is among those it gets; events below `since` are not this
 // stream's.
-void Sessions::follow(uint32_t index, const Name& name, Sequence since) {
+void Sessions::follow(uint32_t index, const Name& name, Sequence since, Homes::JoinBy by) {
   RoomId id = shard_.room_id(name);
   uint32_t room_index = local_room(id, name);
   if (subscription_of(index, room_index) != kNone) return;
   subscribe(index, room_index, since, true);
   LocalRoom& room = rooms_[room_index];
   Catchup& catchup = *sessions_[index].catchup;
-  if (room.joined && room.kind == RoomKind::open) {
+  if (room.joined && room.kind == RoomKind::open && by != Homes::JoinBy::membership) {
     if (!has_right(index, room, Right::read)) return drop_forbidden(index, room_index);
-    // The shard is in the room's mask already: what it consumed is the cut.
+    // The shard is in the room's mask already, and nobody needs asking: what it consumed is the cut.
     catchup.cut = std::max({catchup.cut, room.cut, shard_.consumed()});
     return;
   }
   catchup.joins_due++;
-  ask_join(index, room_index, [name](Shard& shard, uint32_t session, const JoinAnswer& answer) {
-    shard.sessions().join_answered(session, name, answer);
+  ask_join(index, room_index, by, [name](Shard& shard, uint32_t session, const JoinAnswer& answer) {
+    if (session != kNone) shard.sessions().join_answered(session, name, answer);
   });
 }
 
-// `then` runs when the home has answered, with the session if it still exists.
-void Sessions::ask_join(uint32_t index, uint32_t room_index,
+// `then` runs when the home has answered, with the session, or with kNone if that has gone: whoever waits
+// for the answer of a command is told either way.
+void Sessions::ask_join(uint32_t index, uint32_t room_index, Homes::JoinBy by,
                         std::function<void(Shard&, uint32_t, const JoinAnswer&)> then) {
   LocalRoom& room = rooms_[room_index];
   room.asks++;
-  Session& session = sessions_[index];
   ShardIndex here = shard_.index();
   shard_.ask<JoinAnswer>(
       shard_.home_of(room.id),
-      [id = room.id, name = room.name, who = identity(index), observer = session.observer, here](
-          Shard& shard, Answer<JoinAnswer> answer) {
-        shard.homes().join_room(id, name, who, here, observer, std::move(answer));
+      [id = room.id, name = room.name, who = identity(index), by, here](Shard& shard,
+                                                                        Answer<JoinAnswer> answer) {
+        shard.homes().join_room(id, name, who, here, by, std::move(answer));
       },
       [id = room.id, handle = handle(index), then](Shard& shard, const JoinAnswer& answer) {
         Sessions& self = shard.sessions();
@@ -273,8 +278,7 @@ void Sessions::ask_join(uint32_t index, uint32_t room_index,
           joined.cut = std::max(joined.cut, answer.cut);
           joined.last_kept = std::max(joined.last_kept, answer.last_kept);
         }
-        uint32_t session_index = self.find(handle);
-        if (session_index != kNone) then(shard, session_index, answer);
+        then(shard, self.find(handle), answer);
         self.drop_room_if_unused(local);
       });
 }

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <queue>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -43,7 +44,6 @@ struct Catchup {
   bool newest = false;  // the read of history=N
   uint32_t reads_due = 0;
   Sequence target;  // what the read goes up to
-  Sequence bound;   // a room was gained here: the read may not move the cursor past it
   struct Part {
     Name room;
     RoomId id;
@@ -80,9 +80,9 @@ struct Session {
   uint32_t local_user = kNone;
   uint32_t generation = 0;  // of this object: answers to an earlier one with the same id are ignored
   SessionState state = SessionState::joining;
-  bool observer = false;
-  bool queued = false;  // in the list of those to be moved on
-  uint8_t heartbeat_seconds = 15;
+  bool observer : 1 = false;
+  bool queued : 1 = false;  // in the list of those to be moved on
+  uint16_t heartbeat_seconds = 15;
   uint32_t opened_ds = 0;  // tenths of a second, for operators
   std::unique_ptr<Catchup> catchup;
   std::unique_ptr<Detached> detached;
@@ -177,7 +177,7 @@ class Sessions {
   };
   Counts counts() const { return counts_; }
   void list_json(std::string& out, bool& first) const;
-  uint32_t readers_of(RoomId room) const;
+  void count_readers(std::unordered_map<RoomId, uint64_t>& readers) const;  // per room
 
  private:
   friend class SessionsForTest;
@@ -186,8 +186,8 @@ class Sessions {
              std::vector<PresenceDelta> present);
   uint32_t make_session(SessionId id, const Name& user);
   void user_answered(uint32_t session, const UserAnswer& answer);
-  void follow(uint32_t session, const Name& room, Sequence since);
-  void ask_join(uint32_t session, uint32_t room,
+  void follow(uint32_t session, const Name& room, Sequence since, Homes::JoinBy by);
+  void ask_join(uint32_t session, uint32_t room, Homes::JoinBy by,
                 std::function<void(Shard&, uint32_t, const JoinAnswer&)> then);
   void join_answered(uint32_t session, const Name& room, const JoinAnswer& answer);
   void connected(uint32_t session);
@@ -288,7 +288,13 @@ class Sessions {
   std::vector<PresenceDelta> presence_;
   std::deque<std::pair<Millis, SessionId>> detached_;  // in order of `since`: presence ends, then the session
   std::deque<std::pair<Millis, SessionId>> kept_;
-  std::vector<std::pair<Millis, Handle>> poll_deadlines_;
+  // A heap, soonest first; polls answered before stay in it until their time.
+  struct PollDeadline {
+    Millis at;
+    Handle session;
+    bool operator<(const PollDeadline& other) const { return at > other.at; }
+  };
+  std::priority_queue<PollDeadline> poll_deadlines_;
   struct Activation {
     Handle session;
     RoomId room;

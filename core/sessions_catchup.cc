@@ -35,12 +35,15 @@ void Sessions::move_on() {
   std::swap(moving_, queue_);
   moving_.insert(moving_.end(), later_.begin(), later_.end());
   later_.clear();
-  for (const Handle& next : moving_) {
-    uint32_t index = find(next);
+  size_t most = std::min<size_t>(moving_.size(), shard_.engine().bounds().steps_per_tick);
+  for (size_t i = 0; i < most; i++) {
+    uint32_t index = find(moving_[i]);
     if (index == kNone) continue;
     sessions_[index].queued = false;
     step(index);
   }
+  // What is beyond the bound comes first in the next tick.
+  queue_.insert(queue_.begin(), moving_.begin() + static_cast<ptrdiff_t>(most), moving_.end());
   moving_.clear();
 }
 
@@ -115,7 +118,6 @@ void Sessions::read_rooms(uint32_t index) {
   bool skip = session.state == SessionState::lagging && shard_.engine().mutated(Mutation::lagging_skips_one);
   Sequence cursor = skip ? session.cursor + 1 : session.cursor;
   catchup.target = shard_.consumed();
-  catchup.bound = {0};
   catchup.parts.clear();
   for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session) {
     const Subscription& sub = subscriptions_[s];
@@ -135,8 +137,9 @@ void Sessions::read_rooms(uint32_t index) {
   }
   catchup.holding = true;
   catchup.held.clear();
-  uint32_t each = std::max<uint32_t>(16, kReadEvents * 2 / static_cast<uint32_t>(catchup.parts.size()));
-  ask_reads(index, std::min(each, kReadEvents));
+  uint32_t most = shard_.engine().bounds().read_events;
+  uint32_t each = std::max<uint32_t>(16, most * 2 / static_cast<uint32_t>(catchup.parts.size()));
+  ask_reads(index, std::min(each, most));
 }
 
 void Sessions::ask_reads(uint32_t index, uint32_t max_events) {
@@ -251,8 +254,7 @@ void Sessions::read_done(uint32_t index) {
   }
   tell_trimmed(session);
   Sequence bound = catchup.target;
-  if (catchup.bound.value) bound = std::min(bound, catchup.bound);
-  std::vector<EventRef> events = merge(index, bound, kReadEvents * 2);
+  std::vector<EventRef> events = merge(index, bound, shard_.engine().bounds().read_events * 2);
   push_read(index, events);
   catchup.pushed_through = bound;
   bool complete = bound == catchup.target && catchup.holding && catchup.joins_due == 0 &&
@@ -296,7 +298,7 @@ void Sessions::go_live(uint32_t index) {
     if (waiting)
       polls_ready_.push_back(handle(index));
     else
-      poll_deadlines_.push_back({shard_.now() + catchup.request.poll_wait_ms, handle(index)});
+      poll_deadlines_.push({shard_.now() + catchup.request.poll_wait_ms, handle(index)});
     return;  // keeps its frames until it is answered
   }
   stream.attention = false;
@@ -371,6 +373,12 @@ void Sessions::flushed(const FlushResult& result) {
     if (result.last_sent.value) cursor = result.last_sent;
     fall_back(index, cursor);
     if (result.dropped_inbox) session.catchup->inbox_last_kept = shard_.consumed();
+    // It lost a room in this tick, and now stands before that place: the room's rest is not for it.
+    for (const EventRef& removal : result.dropped_removals) {
+      if (removal->subject() != session.user) continue;
+      shard_.metrics().reset_forbidden++;
+      tell_reset(session, "forbidden", {std::string(removal->room_name().text())}, cursor);
+    }
     return;
   }
   if (!session.catchup) return;

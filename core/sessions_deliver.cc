@@ -65,7 +65,7 @@ void Sessions::hold(Session& session, const Event& event) {
   Catchup& catchup = *session.catchup;
   if (event.event_class() == EventClass::state) catchup.state_skipped = true;
   if (!catchup.holding || event.sequence() <= catchup.target) return;
-  if (catchup.held.size() < kHeldEvents) {
+  if (catchup.held.size() < shard_.engine().bounds().held_events) {
     catchup.held.push_back(EventRef::share(&event));
     return;
   }
@@ -104,10 +104,11 @@ void Sessions::gained(uint32_t index, const Event& event) {
     session.catchup->pushed = shard_.outboxes().queued(ConnectionId{session.connection}) > 0;
     session.catchup->pushed_through = event.sequence();
   }
-  Catchup& catchup = *session.catchup;
-  if (catchup.reading)
-    catchup.bound = catchup.bound.value ? std::min(catchup.bound, event.sequence()) : event.sequence();
-  follow(index, name, event.sequence());
+  // A read under way ends below this event, and what the room publishes before this shard has joined it comes
+  // by no push: that read must not be the last.
+  session.catchup->holding = false;
+  session.catchup->held.clear();
+  follow(index, name, event.sequence(), Homes::JoinBy::membership);
   subscriptions_[subscription_of(index, find_room(shard_.room_id(name)))].gained = 1;
   if (careless && was_live) session.state = SessionState::live;
 }
@@ -115,14 +116,13 @@ void Sessions::gained(uint32_t index, const Event& event) {
 // The user is no longer a member from this place on. Who stood behind it is told; the rest has seen all it
 // may.
 void Sessions::removed(uint32_t room_index, const Event& event) {
-  std::vector<uint32_t> leaving;
-  for (uint32_t s : rooms_[room_index].subscriptions)
-    if (sessions_[subscriptions_[s].session].user == event.subject())
-      leaving.push_back(subscriptions_[s].session);
+  uint32_t user = find_local_user(event.subject());
+  if (user == kNone) return;
   std::string name(rooms_[room_index].name.text());
-  for (uint32_t index : leaving) {
+  for (uint32_t index = users_[user].sessions; index != kNone; index = sessions_[index].next_of_user) {
     Session& session = sessions_[index];
     uint32_t subscription = subscription_of(index, room_index);
+    if (subscription == kNone) continue;
     if (subscriptions_[subscription].present)
       queue_presence({rooms_[room_index].id, rooms_[room_index].name, session.user, -1});
     unsubscribe(index, room_index);
@@ -208,9 +208,8 @@ uint32_t Sessions::find_room(RoomId id) const {
   return room_index_.find(static_cast<uint32_t>(id.low), [&](uint32_t i) { return rooms_[i].id == id; });
 }
 
-uint32_t Sessions::readers_of(RoomId id) const {
-  uint32_t room = find_room(id);
-  return room == kNone ? 0 : static_cast<uint32_t>(rooms_[room].subscriptions.size());
+void Sessions::count_readers(std::unordered_map<RoomId, uint64_t>& readers) const {
+  room_index_.for_each([&](uint32_t room) { readers[rooms_[room].id] = rooms_[room].subscriptions.size(); });
 }
 
 uint32_t Sessions::find_local_user(const Name& user) const {
@@ -341,15 +340,17 @@ void Sessions::follow_by_command(uint32_t index, const Name& name,
     return then(shard_, JoinAnswer::failed(Code::limit_exceeded));
   }
   subscribe(index, room, {0}, false);
-  ask_join(index, room, [id, then](Shard& shard, uint32_t joined, const JoinAnswer& answer) {
-    Sessions& self = shard.sessions();
-    uint32_t local = self.find_room(id);
-    if (answer.code != Code::ok) {
-      if (self.subscription_of(joined, local) != kNone) self.unsubscribe(joined, local);
-      return then(shard, answer);
-    }
-    self.activations_.push_back({self.handle(joined), id, answer.cut, then, answer});
-  });
+  ask_join(index, room, Homes::JoinBy::name,
+           [id, then](Shard& shard, uint32_t joined, const JoinAnswer& answer) {
+             if (joined == kNone) return then(shard, JoinAnswer::failed(Code::not_found));
+             Sessions& self = shard.sessions();
+             uint32_t local = self.find_room(id);
+             if (answer.code != Code::ok) {
+               if (self.subscription_of(joined, local) != kNone) self.unsubscribe(joined, local);
+               return then(shard, answer);
+             }
+             self.activations_.push_back({self.handle(joined), id, answer.cut, then, answer});
+           });
 }
 
 void Sessions::activate(uint32_t index, uint32_t room, const std::function<void(Shard&, JoinAnswer)>& then,
@@ -372,7 +373,7 @@ Millis Sessions::next_deadline() const {
   if (!detached_.empty())
     next = std::min(next, detached_.front().first + settings.presence_grace_seconds * 1000);
   if (!kept_.empty()) next = std::min(next, kept_.front().first + settings.keep_seconds * 1000);
-  for (const auto& [at, poll] : poll_deadlines_) next = std::min(next, at);
+  if (!poll_deadlines_.empty()) next = std::min(next, poll_deadlines_.top().at);
   if (!queue_.empty() || waits_for_ring()) next = std::min(next, shard_.now() + kTimerStepMs);
   return next;
 }
@@ -401,12 +402,12 @@ void Sessions::run_timers() {
     if (index == kNone || sessions_[index].state != SessionState::detached) continue;
     if (sessions_[index].detached->since == since) forget(index);
   }
-  std::erase_if(poll_deadlines_, [&](const std::pair<Millis, Handle>& waiting) {
-    uint32_t index = find(waiting.second);
-    bool gone = index == kNone || sessions_[index].connection == kNone;
-    if (!gone && waiting.first <= now) polls_ready_.push_back(waiting.second);
-    return gone || waiting.first <= now;
-  });
+  while (!poll_deadlines_.empty() && poll_deadlines_.top().at <= now) {
+    Handle waiting = poll_deadlines_.top().session;
+    poll_deadlines_.pop();
+    uint32_t index = find(waiting);
+    if (index != kNone && sessions_[index].connection != kNone) polls_ready_.push_back(waiting);
+  }
 }
 
 // ---- for people ----

@@ -49,6 +49,8 @@ Rights Shard::open_rights(const Grants* grants, std::string_view room) const {
   return grants ? grants->of(room) : engine_.default_rights();
 }
 
+bool Shard::crowded() const { return outgoing_count_ > engine_.bounds().outgoing; }
+
 Sequence Shard::barrier() const {
   bool commit = engine_.config().server.deliver == DeliverPolicy::commit;
   return commit ? engine_.durability().durable() : engine_.ring().claimed();
@@ -132,7 +134,7 @@ bool Shard::consume_ring() {
   bool commit = config().server.deliver == DeliverPolicy::commit;
   uint64_t limit = commit ? durability().durable().value : UINT64_MAX;
   uint64_t bytes = 0;
-  uint32_t budget = kPushesPerTick;
+  uint32_t budget = engine_.bounds().pushes_per_tick;
   Sequence start = consumed_;
   for (uint32_t n = 0; n < kSlotsPerTick; n++) {
     Sequence next = consumed_ + 1;

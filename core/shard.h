@@ -150,7 +150,7 @@ class Shard {
     soon_.push_back(make_mail(std::move(function)));
   }
   // Too much is waiting to be mailed: new commands are refused as overloaded.
-  bool crowded() const { return outgoing_count_ > kOutgoingMax; }
+  bool crowded() const;
   void answer_arrived(bool by_mail) {
     if (by_mail) credits_++;
   }
@@ -161,7 +161,6 @@ class Shard {
 
  private:
   friend class Engine;
-  static constexpr uint32_t kOutgoingMax = 4096;
   static constexpr uint32_t kSlotsPerTick = 128;  // then flush: what gathers meanwhile is the next batch
 
   struct Outgoing {

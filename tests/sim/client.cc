@@ -542,6 +542,17 @@ void Client::unfollow(const std::string& room, uint64_t end) {
   world_.trace(name_ + " no longer follows " + room + " after " + std::to_string(list.back().end));
 }
 
+// A poll that continues a session is not told its rooms anew: one whose membership ended after the cursor it
+// came with may be missing from this answer, and is owed again from its first event on.
+void Client::unfollow_ended(const Link& link) {
+  if (!link.asked) return;
+  const auto& truth = world_.truth();
+  for (auto it = truth.upper_bound(link.asked->sequence.value); it != truth.end(); ++it) {
+    const TruthEvent& event = it->second;
+    if (event.type == "room.member_removed" && event.subject == user_) unfollow(event.room, 0);
+  }
+}
+
 void Client::on_bytes_end(uint32_t shard, ConnectionId id) {
   for (Link* link : {&old_, &link_}) {
     if (!link->open || link->shard != shard || link->id != id) continue;
@@ -582,6 +593,7 @@ void Client::poll_answer(Link& link, const Reply& reply) {
   bool has_connected = !each.empty() && each[0].find("\"type\":\"connected\"") != std::string::npos;
   if (!has_connected && link.asked) link.last_sequence = link.asked->sequence.value;
   link.connected = !has_connected;
+  if (!has_connected) unfollow_ended(link);
   std::string last = text_of(body, "lastEventId");
   for (const std::string& event : each) on_event(link, event, "");
   if (cursor_ && sequence_of(last) < cursor_->sequence.value && link.asked &&

@@ -94,6 +94,7 @@ class Client {
   void follow(const std::string& room, uint64_t may, uint64_t start);
   void follow(const std::string& room, uint64_t start) { follow(room, start, start); }
   void unfollow(const std::string& room, uint64_t end);
+  void unfollow_ended(const Link& link);
   void roll_back(uint64_t settled);
   void move_cursor(uint64_t sequence);
   std::string server_view() const;

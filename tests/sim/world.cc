@@ -235,6 +235,7 @@ void World::tap() {
     truth.type = event.type();
     truth.user = event.user().text();
     truth.key = event.client_id();
+    truth.subject = event.subject().text();
     truth.exclude = event.exclude();
     truth.exclude_session = event.exclude_session();
     truth_[truth.sequence] = truth;

@@ -75,6 +75,7 @@ struct TruthEvent {
   uint64_t sequence = 0;
   std::string room;             // the log line's room: its name, or \x01user for an inbox
   std::string type, user, key;  // key: what a client can recognise it by (the message's content)
+  std::string subject;          // of a membership's beginning or end
   Exclude exclude = Exclude::none;
   SessionId exclude_session;
   enum class Fate : uint8_t { pending, stored, unsaved, lost } fate = Fate::pending;
