@@ -201,7 +201,8 @@ void Homes::user_loaded(const Name& user, std::unique_ptr<UserRecord> record) {
   if (known.loading) user_reloads_.push_back({shard_.now() + kStoreRetryMs, user});
   for (auto& [use, must] : waiting) {
     uint32_t index = find_user(user);
-    if (index != kNone)
+    bool answered = index != kNone && (!users_[index].loading() || users_[index].load_failed());
+    if (answered)
       use(users_[index]);
     else
       with_user(user, use);  // one that left meanwhile has dropped the user

@@ -94,8 +94,8 @@ void Sessions::gained(uint32_t index, const Event& event) {
   Session& session = sessions_[index];
   Name name(session.user.tenant(), event.shown_room());
   uint32_t known = find_room(shard_.room_id(name));
-  if (known != kNone && subscription_of(index, known) != kNone)
-    return;  // follows it, or a command is about to
+  uint32_t followed = known == kNone ? kNone : subscription_of(index, known);
+  if (followed != kNone && subscriptions_[followed].active) return;
   bool careless = shard_.engine().mutated(Mutation::inbox_room_without_catch_up);
   bool was_live = session.state == SessionState::live;
   if (was_live) {
@@ -108,8 +108,11 @@ void Sessions::gained(uint32_t index, const Event& event) {
   // by no push: that read must not be the last.
   session.catchup->holding = false;
   session.catchup->held.clear();
+  // A command that is about to gain it finds it gained: from here on, whatever becomes of its answer.
+  if (followed != kNone) unsubscribe(index, known);
   follow(index, name, event.sequence(), Homes::JoinBy::membership);
-  subscriptions_[subscription_of(index, find_room(shard_.room_id(name)))].gained = 1;
+  if (uint32_t made = subscription_of(index, find_room(shard_.room_id(name))); made != kNone)
+    subscriptions_[made].gained = 1;
   if (careless && was_live) session.state = SessionState::live;
 }
 
@@ -327,7 +330,7 @@ void Sessions::follow_by_command(uint32_t index, const Name& name,
     return then(shard_, JoinAnswer::failed(Code::not_found));
   }
   uint32_t known = subscription_of(index, room);
-  if (known != kNone) {
+  if (known != kNone && subscriptions_[known].active) {
     JoinAnswer already;
     already.cut = shard_.consumed();
     already.followed = true;
@@ -335,18 +338,20 @@ void Sessions::follow_by_command(uint32_t index, const Name& name,
   }
   uint32_t count = 0;
   for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session) count++;
-  if (count >= shard_.config().limits.rooms_per_stream) {
+  if (known == kNone && count >= shard_.config().limits.rooms_per_stream) {
     drop_room_if_unused(room);
     return then(shard_, JoinAnswer::failed(Code::limit_exceeded));
   }
-  subscribe(index, room, {0}, false);
+  if (known == kNone) subscribe(index, room, {0}, false);  // else another command is about to gain it
   ask_join(index, room, Homes::JoinBy::name,
            [id, then](Shard& shard, uint32_t joined, const JoinAnswer& answer) {
              if (joined == kNone) return then(shard, JoinAnswer::failed(Code::not_found));
              Sessions& self = shard.sessions();
              uint32_t local = self.find_room(id);
              if (answer.code != Code::ok) {
-               if (self.subscription_of(joined, local) != kNone) self.unsubscribe(joined, local);
+               uint32_t waiting = self.subscription_of(joined, local);
+               bool gained = waiting != kNone && self.subscriptions_[waiting].active;
+               if (waiting != kNone && !gained) self.unsubscribe(joined, local);
                return then(shard, answer);
              }
              self.activations_.push_back({self.handle(joined), id, answer.cut, then, answer});
@@ -358,10 +363,13 @@ void Sessions::activate(uint32_t index, uint32_t room, const std::function<void(
   uint32_t subscription = subscription_of(index, room);
   if (subscription == kNone) return then(shard_, JoinAnswer::failed(Code::not_found));
   Subscription& sub = subscriptions_[subscription];
-  sub.active = true;
-  answer.cut = live_cursor(index);
-  sub.since = answer.cut.value + 1;
-  count_present(index, subscription);
+  if (!sub.active) {
+    sub.active = true;
+    sub.since = live_cursor(index).value + 1;
+    count_present(index, subscription);
+  }
+  // Gained meanwhile by the inbox or another command: the stream has the room from there on.
+  answer.cut = sub.since ? Sequence{sub.since - 1} : shard_.consumed();
   then(shard_, answer);
 }
 

@@ -67,6 +67,8 @@ bool Client::replaced(uint32_t shard, ConnectionId id) const {
   if (!old_.open || old_.shard != shard || old_.id != id || !link_.open || old_.session.none() ||
       old_.session != link_.wanted)
     return false;
+  // Take-overs at once are served in the directory's order: the newer stream may be the one that ends.
+  if (world_.shard(link_.shard).outboxes().at(link_.id).closing) return false;
   return world_.transport(link_.shard).pipes[index_of(link_.id)].received > 0;
 }
 
