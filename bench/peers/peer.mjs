@@ -124,6 +124,7 @@ export async function start(name, { core = 0, port = 0 } = {}) {
   };
   for (let tries = 0; tries < 200 && !ended; ++tries) {
     if (await takesConnections(port)) {
+      await pause(150); // nginx listens before it has its worker
       const pids = family(child.pid);
       return { name, pid: child.pid, pids, port, url: `http://127.0.0.1:${port}`, version: version(name), stop };
     }
