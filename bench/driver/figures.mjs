@@ -88,3 +88,7 @@ export function control(bare) {
   const all = bare?.samples?.control ?? (Number.isFinite(bare?.control) ? [bare.control] : []);
   return { value: median(all), all };
 }
+
+// Slab of a pair of ours beyond a bare pair; nothing where no bare pairs were held.
+export const armedBytes = (hold) =>
+  hold.slabBytesPerBarePair > 0 ? hold.slabBytesPerPair - hold.slabBytesPerBarePair : NaN;

@@ -1,6 +1,6 @@
 // The report's sections about what the server keeps: the ring, idle connections, growth, resumes, the store, parts alone.
 // Each takes the Report and returns its lines of Markdown. Not here: what is run (parts.mjs), verdicts (report.mjs).
-import { against, control, median, percent, ratio, span, table, whole } from './figures.mjs';
+import { against, armedBytes, control, median, percent, ratio, span, table, whole } from './figures.mjs';
 import { bars, lines } from './plot.mjs';
 import { transports, word } from './report.mjs';
 
@@ -139,15 +139,16 @@ export function ring(report) {
   return out;
 }
 
+// What twinwire's `connect --hold` steps found, the least connections first. `armed`: what a pair of ours takes in slab beyond a
+// bare pair that was held in the same run.
 function holdRows(report) {
-  return ['idle', 'million']
-    .flatMap((part) => report.results.steps(part))
-    .map((step) => ({
-      command: step.command,
-      hold: step.result?.rows?.find((row) => row.target === 'twinwire')?.hold,
-    }))
-    .filter((one) => one.hold)
-    .sort((a, b) => a.hold.connections - b.hold.connections);
+  const found = ['idle', 'million'].flatMap((part) =>
+    report.results.steps(part).flatMap((step) => {
+      const hold = step.result?.rows?.find((row) => row.target === 'twinwire')?.hold;
+      return hold ? [{ command: step.command, hold: { ...hold, armed: armedBytes(hold) } }] : [];
+    }),
+  );
+  return found.sort((a, b) => a.hold.connections - b.hold.connections);
 }
 
 export function idle(report) {
@@ -177,7 +178,7 @@ export function idle(report) {
           (hold.baseBytes / 2 ** 20).toFixed(1),
           whole(hold.userBytesPerConnection),
           whole(hold.slabBytesPerPair),
-          whole(hold.slabArmedBytes),
+          whole(hold.armed),
           Number.isFinite(hold.idleCpuPercent) ? `${hold.idleCpuPercent.toFixed(2)} %` : '–',
           whole(hold.broadcastReached),
           whole(hold.broadcastMs),
@@ -195,12 +196,12 @@ export function idle(report) {
         320,
         { show: whole, unit: ' bytes' },
       );
-      if (Number.isFinite(most.slabArmedBytes))
+      if (Number.isFinite(most.armed))
         report.judge(
           'idle-kernel',
           `kernel memory for what is armed, ${whole(most.connections)}`,
           '≤ 300 bytes each',
-          most.slabArmedBytes,
+          most.armed,
           300,
           { show: whole, unit: ' bytes' },
         );
