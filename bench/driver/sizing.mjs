@@ -1,6 +1,6 @@
 // What a bigger machine would do, on paper: from the figures measured here, with the arithmetic shown. Every assumption is a
 // named constant. Not a measurement, and the page says so.
-import { median, ratio, table, whole } from './figures.mjs';
+import { armedBytes, median, ratio, table, whole } from './figures.mjs';
 
 const kAssumed = {
   usable: 0.7, // of a core, before latency suffers
@@ -36,8 +36,7 @@ export function measured(results) {
     sixteen: both(10_000, 16) || both(1000, 16),
     frame,
     hold: most,
-    broadcast:
-      broadcast && most ? broadcast / (most.connections > 1 && broadcast > 1e6 ? most.connections : 1) : undefined,
+    broadcast,
     storm,
     stored: publish?.storedPerSecond,
     storedCpu: publish?.cpuNsPerMessage,
@@ -64,7 +63,8 @@ export function sizingPage(results) {
   const user = m.hold?.userBytesPerConnection;
   const pair = m.hold?.slabBytesPerPair;
   // pair = twice a bare end + what the server arms: so a server's end with what is armed is (pair + armed) / 2.
-  const armed = m.hold?.slabArmedBytes ?? 300;
+  const found = m.hold ? armedBytes(m.hold) : NaN;
+  const armed = Number.isFinite(found) ? found : 300;
   const kernel = (pair + armed) / 2;
   say('**What was measured, and is used below**');
   say(
