@@ -55,18 +55,17 @@ export class Results {
     const list = this.step(part, id)?.result?.benchmarks ?? [];
     return list.find((one) => one.name === `${name}_median`) ?? list.find((one) => one.name === name);
   }
+  // Steps without a result, targets that failed within one, faults.
   failures() {
     return Object.keys(this.parts).flatMap((part) =>
-      this.steps(part)
-        .filter(
-          (step) => step.failed || (step.result?.faults ?? 0) > 0 || (step.status !== undefined && step.status !== 0),
-        )
-        .map((step) => ({
-          part,
-          id: step.id,
-          why: step.failed ?? (step.result?.faults ? `${step.result.faults} faults` : `status ${step.status}`),
-          command: step.command,
-        })),
+      this.steps(part).flatMap((step) => {
+        const where = `${part}/${step.id}`;
+        const targets = (step.result?.rows ?? []).filter((row) => row.failure);
+        const out = targets.map((row) => ({ where, why: `${row.target}: ${row.failure}`, command: step.command }));
+        if (step.failed) out.push({ where, why: step.failed.trim().split('\n').pop(), command: step.command });
+        if (step.result?.faults) out.push({ where, why: `${step.result.faults} faults`, command: step.command });
+        return out;
+      }),
     );
   }
 }
@@ -83,9 +82,11 @@ export function against(rowA, rowB, figure) {
   return { value, all: Number.isFinite(value) ? [value] : [] };
 }
 
-// What the bare loop's second turn was to its first, repetition by repetition: the noise of the method.
-export function control(bare) {
-  const all = bare?.samples?.control ?? (Number.isFinite(bare?.control) ? [bare.control] : []);
+// What the bare loop's second turn was to its first, repetition by repetition: the noise of the method. `figure`: 'p50Us'
+// and the like; without it, the row's main figure.
+export function control(bare, figure) {
+  const one = figure === 'p50Us' ? bare?.p50Control : bare?.control;
+  const all = bare?.controlSamples?.[figure ?? 'main'] ?? (Number.isFinite(one) ? [one] : []);
   return { value: median(all), all };
 }
 

@@ -17,14 +17,14 @@ function twinbench(context, mode, ...words) {
   return [
     `${context.bin}/twinbench`,
     mode,
-    ...words.flat().map(String),
+    ...words.flat(Infinity).map(String),
     '--json',
     ...(context.terminal ? [] : ['--quiet']),
   ];
 }
 
 // How often, and how long a turn is.
-const often = (context, full = 5) => ['--repetitions', context.quick ? 3 : full];
+const often = (context, quick = 3) => ['--repetitions', context.quick ? quick : 5];
 const slice = (context) => ['--slice-ms', context.quick ? 150 : 400];
 const transports = ['sse', 'ws'];
 
@@ -112,10 +112,19 @@ export const parts = [
     about: 'a thousand rooms of ten, 2,000 messages a second: nothing kept, and kept',
     seconds: { full: 290, quick: 25 },
     steps(context) {
-      const shape = ['--rooms', 1000, '--members', 10, '--rate', 2000, '--seconds', context.quick ? 1 : 2];
+      const shape = [
+        '--rooms',
+        context.quick ? 200 : 1000,
+        '--members',
+        10,
+        '--rate',
+        context.quick ? 400 : 2000,
+        '--seconds',
+        context.quick ? 1 : 2,
+      ];
       const run = (id, transport, names, ...words) => ({
         id,
-        argv: twinbench(context, 'chat', targets(names), '--transport', transport, shape, often(context), words),
+        argv: twinbench(context, 'chat', targets(names), '--transport', transport, shape, often(context, 2), words),
       });
       return transports.flatMap((transport) => [
         run(`${transport}-ephemeral`, transport, ['twinwire', ...peersOn(transport, context)], '--ephemeral'),
@@ -159,7 +168,7 @@ export const parts = [
           transport,
           '--connections',
           context.quick ? 2000 : 10_000,
-          often(context),
+          often(context, 2),
         ),
       }));
     },
@@ -273,10 +282,16 @@ export const parts = [
     about: '1 to 100 readers at 10,000 and 100,000 deliveries a second',
     seconds: { full: 230, quick: 15 },
     steps(context) {
-      const shape = ['--readers', 100, each('--rate', [100, 1000]), '--seconds', context.quick ? 1 : 2];
+      const shape = [
+        '--readers',
+        100,
+        each('--rate', context.quick ? [1000] : [100, 1000]),
+        '--seconds',
+        context.quick ? 1 : 2,
+      ];
       const run = (id, transport, names, ...words) => ({
         id,
-        argv: twinbench(context, 'rate', targets(names), '--transport', transport, shape, often(context), words),
+        argv: twinbench(context, 'rate', targets(names), '--transport', transport, shape, often(context, 2), words),
       });
       const list = transports.map((transport) =>
         run(transport, transport, ['twinwire', 'bare', ...peersOn(transport, context)]),

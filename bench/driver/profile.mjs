@@ -20,6 +20,7 @@ function purpose(frames) {
     if (/Ring::(try_claim|refresh_limits|consumed_min|claimed)\b/.test(name)) return 'claim';
     if (/Ring::publish\b/.test(name)) return 'publish';
     if (/Shard::consume_ring\b|Ring::(peek|consumed|consumed_position)\b/.test(name)) return 'consume and skip';
+    if (/Event::release\b/.test(name)) return 'giving references back';
     if (/core\/ring\.(h|cc)/.test(file)) return 'other of the ring';
   }
   return undefined;

@@ -160,7 +160,7 @@ export class Report {
     if (failures.length) {
       head.push(
         'Steps that failed or found faults:\n',
-        ...failures.map((one) => `* ${one.part}/${one.id}: ${one.why} (\`${one.command ?? ''}\`)`),
+        ...failures.map((one) => `* ${one.where}: ${one.why}${one.command ? ` (\`${one.command}\`)` : ''}`),
         '\n',
       );
     }

@@ -284,8 +284,7 @@ export function latency(report) {
       const at = rows.filter((row) => (row.messagesPerSecond ?? row.rate) === rate);
       const own = at.find((row) => row.target === 'twinwire');
       const bare = at.find((row) => row.target === 'bare');
-      const samples = (row) => row?.samples?.['latencyUs.p50'] ?? row?.samples?.p50 ?? row?.samples?.p50Us;
-      const all = samples(own)?.map((value, i) => value / samples(bare)?.[i]) ?? [];
+      const { all } = against(own, bare, 'p50Us');
       const value = own?.p50Ratios?.bare ?? (own?.latencyUs?.p50 ?? NaN) / (bare?.latencyUs?.p50 ?? NaN);
       notes.push(
         report.judge(
@@ -294,7 +293,7 @@ export function latency(report) {
           '≤ 1.15 × bare',
           value,
           1.15,
-          { all, noise: control(bare).all },
+          { all, noise: control(bare, 'p50Us').all },
         ),
       );
       out.push(
@@ -324,7 +323,9 @@ export function latency(report) {
                 name: row.target,
                 plain: true,
                 dash: row.target === 'bare' ? '7 5' : undefined,
-                points: row.curve.filter((p) => p[1] > 0).map(([share, us]) => [share <= 1 ? share * 100 : share, us]),
+                points: row.curve
+                  .filter(([share, us]) => us > 0 && share <= 0.9999)
+                  .map(([share, us]) => [share * 100, us]),
               })),
           }),
           `Latency distribution, ${word[transport]}, ${rate} messages a second`,

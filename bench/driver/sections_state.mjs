@@ -186,7 +186,7 @@ export function idle(report) {
         ]),
       ),
     );
-    const most = holds.filter(({ hold }) => hold.connections <= 45_000).at(-1)?.hold;
+    const most = holds.filter(({ hold }) => hold.connections >= 10_000 && hold.connections <= 45_000).at(-1)?.hold;
     if (most) {
       report.judge(
         'idle-user',
