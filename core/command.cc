@@ -1,11 +1,11 @@
 #include "core/command.h"
 
-#include <simdjson.h>
 #include <xxhash.h>
 
 #include <charconv>
 
 #include "core/json.h"
+#include "core/json_text.h"
 
 namespace twinwire {
 namespace {
@@ -82,10 +82,9 @@ bool one_of(std::string_view words, std::string_view word) {
   return false;
 }
 
-Result<std::string> text_value(const FieldSpec& spec, simdjson::dom::element value,
-                               const NameLimits& limits) {
-  std::string_view text;
-  if (value.get_string().get(text)) return invalid(spec, "must be a string");
+Result<std::string> text_value(const FieldSpec& spec, const JsonPart& value, const NameLimits& limits) {
+  if (value.kind != JsonKind::string) return invalid(spec, "must be a string");
+  std::string text = json_text_of(value.raw);
   switch (spec.shape) {
     case Shape::room_name:
     case Shape::user_name: {
@@ -111,24 +110,27 @@ Result<std::string> text_value(const FieldSpec& spec, simdjson::dom::element val
     default:
       if (text.size() > 64) return invalid(spec, "must be an eventId or a time");
   }
-  return std::string(text);
+  return text;
 }
 
-Result<std::string> value_of(const FieldSpec& spec, simdjson::dom::element value, const NameLimits& limits) {
+Result<std::string> value_of(const FieldSpec& spec, const JsonPart& value, const NameLimits& limits) {
   switch (spec.shape) {
     case Shape::integer: {
       uint64_t number = 0;
-      if (value.get_uint64().get(number)) return invalid(spec, "must be a whole number, 0 or more");
-      if (spec.max && number > spec.max) return invalid(spec, "must be at most " + std::to_string(spec.max));
-      return std::to_string(number);
+      const char* end = value.raw.data() + value.raw.size();
+      bool whole =
+          value.kind == JsonKind::number && value.raw.find_first_of("-.eE") == std::string_view::npos;
+      if (!whole) return invalid(spec, "must be a whole number, 0 or more");
+      bool fits = std::from_chars(value.raw.data(), end, number).ec == std::errc();
+      uint64_t max = spec.max ? spec.max : UINT64_MAX;
+      if (!fits || number > max) return invalid(spec, "must be at most " + std::to_string(max));
+      return std::string(value.raw);
     }
-    case Shape::boolean: {
-      bool flag = false;
-      if (value.get_bool().get(flag)) return invalid(spec, "must be true or false");
-      return std::string(flag ? "true" : "false");
-    }
+    case Shape::boolean:
+      if (value.kind != JsonKind::boolean) return invalid(spec, "must be true or false");
+      return std::string(value.raw);
     case Shape::object: {
-      std::string raw = simdjson::minify(value);
+      std::string raw = json_minified(value.raw);
       if (raw.size() > limits.message_bytes)
         return fail(Code::too_large, "'" + std::string(wire_name(spec.field)) + "' is longer than " +
                                          std::to_string(limits.message_bytes) + " bytes");
@@ -139,13 +141,14 @@ Result<std::string> value_of(const FieldSpec& spec, simdjson::dom::element value
   }
 }
 
-Result<std::vector<std::string>> names_of(const FieldSpec& spec, simdjson::dom::element value,
+Result<std::vector<std::string>> names_of(const FieldSpec& spec, const JsonPart& value,
                                           const NameLimits& limits) {
-  simdjson::dom::array array;
-  if (value.get_array().get(array)) return invalid(spec, "must be an array of user ids");
-  if (array.size() > kListMax) return invalid(spec, "must have at most 256 entries");
+  if (value.kind != JsonKind::array) return invalid(spec, "must be an array of user ids");
+  auto array = JsonText::read(value.raw);
+  if (!array) return array.error();
+  if (array->parts().size() > kListMax) return invalid(spec, "must have at most 256 entries");
   std::vector<std::string> names;
-  for (simdjson::dom::element item : array) {
+  for (const JsonPart& item : array->parts()) {
     auto name = text_value({spec.field, Shape::user_name}, item, limits);
     if (!name) return name.error();
     names.push_back(std::move(*name));
@@ -207,33 +210,30 @@ Result<void> check_name(std::string_view what, std::string_view name, uint32_t m
 }
 
 Result<Args> decode_args(const CommandRow& row, std::string_view json, const NameLimits& limits) {
-  static thread_local simdjson::dom::parser parser;
-  simdjson::dom::object object;
-  Args args;
+  JsonText object;
   if (!json.empty()) {
-    simdjson::dom::element document;
-    if (auto error = parser.parse(json.data(), json.size()).get(document))
-      return fail(Code::invalid_json,
-                  std::string("the body is not valid JSON: ") + simdjson::error_message(error));
-    if (document.get_object().get(object))
+    auto read = JsonText::read(json);
+    if (!read) return read.error();
+    if (read->kind() != JsonKind::object)
       return fail(Code::invalid_argument, "the parameters must be a JSON object");
+    object = std::move(*read);
   }
+  Args args;
   for (const FieldSpec& spec : row.fields) {
-    simdjson::dom::element value;
     const FieldName& name = kNames[static_cast<size_t>(spec.field)];
-    bool found = !json.empty() && (!object.at_key(name.wire).get(value) ||
-                                   (!name.other.empty() && !object.at_key(name.other).get(value)));
-    if (!found || value.is_null()) {
+    const JsonPart* value = object.find(name.wire);
+    if (!value && !name.other.empty()) value = object.find(name.other);
+    if (!value || value->kind == JsonKind::null) {
       if (spec.required) return invalid(spec, "is required");
       continue;
     }
     if (spec.shape == Shape::user_names) {
-      auto names = names_of(spec, value, limits);
+      auto names = names_of(spec, *value, limits);
       if (!names) return names.error();
       args.set_list(spec.field, std::move(*names));
       continue;
     }
-    auto decoded = value_of(spec, value, limits);
+    auto decoded = value_of(spec, *value, limits);
     if (!decoded) return decoded.error();
     args.set(spec.field, std::move(*decoded));
   }

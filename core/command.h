@@ -133,6 +133,7 @@ struct Command {
   Args args;
   Identity who;
   SessionId session;  // the stream that sent it (WS), or the one a POST named; none otherwise
+  bool paid = false;  // part of a batch: admitted once for all of it
   ShardIndex origin{};
   ConnectionId connection = kNoConnection;  // on origin; answers go there
   uint32_t connection_generation = 0;       // answers to a connection that has gone are dropped

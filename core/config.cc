@@ -167,11 +167,12 @@ void add_access(Table& t, Config& c) {
 }
 
 void add_streams(Table& t, Config& c) {
-  t.number("sse.heartbeat_seconds", c.sse.heartbeat_seconds, 10, 600,
-           "Longest silence on SSE, in seconds, unless the client asks for another.");
+  t.number("sse.heartbeat_seconds", c.sse.heartbeat_seconds, 1, 600,
+           "Longest silence on SSE, in seconds, unless the client asks for another (10 to 600).");
   t.number(
-      "ws.heartbeat_seconds", c.ws.heartbeat_seconds, 10, 600,
-      "Seconds between pings on WebSocket. After two without any sign of life the connection is closed.");
+      "ws.heartbeat_seconds", c.ws.heartbeat_seconds, 1, 600,
+      "Seconds between pings on WebSocket, unless the client asks for another (10 to 600). After two without "
+      "any sign of life the connection is closed, unless its socket is taking bytes slowly.");
   t.number("poll.wait_seconds", c.poll.wait_seconds, 1, 600, "Longest wait of a poll, in seconds.");
   t.number("poll.events", c.poll.events, 1, 4096, "Events in one poll answer; `more` is true when cut.");
   t.bytes("poll.bytes", c.poll.bytes, 128 * kKiB, 16 * kMiB, "Bytes of events in one poll answer; as above.");
@@ -183,17 +184,11 @@ void add_streams(Table& t, Config& c) {
            "Seconds without a stream before presence says `left`.");
   t.number("slow.stall_seconds", c.slow.stall_seconds, 1, 86'400,
            "Seconds in which a socket took no byte, after which it is closed; its client resumes.");
-  t.bytes("slow.outbox_bytes", c.slow.outbox_bytes, 4 * kKiB, kGiB,
-          "Bytes that may wait for one connection. Past it the reader is fed from the log at its own speed.");
-  t.number("slow.outbox_events", c.slow.outbox_events, 4, 1 << 20,
-           "Events that may wait for one connection; as above.");
 }
 
 void add_limits(Table& t, Config::Limits& c) {
   t.bytes("limits.message_bytes", c.message_bytes, kKiB, 16 * kMiB,
           "Bytes of one command: a POST body or a WebSocket message. More: `too_large` (413, 1009).");
-  t.bytes("limits.frame_bytes", c.frame_bytes, kKiB, 16 * kMiB,
-          "Bytes of one WebSocket frame; at most limits.message_bytes. More: `too_large` (1009).");
   t.bytes("limits.request_head_bytes", c.request_head_bytes, kKiB, kMiB,
           "Bytes of a request line with its headers. More: 431.");
   t.number("limits.head_timeout_ms", c.head_timeout_ms, 100, 600'000,
@@ -204,8 +199,6 @@ void add_limits(Table& t, Config::Limits& c) {
            "Rooms that one stream follows, memberships included. More: `limit_exceeded`.");
   t.number("limits.history_max", c.history_max, 0, 4096,
            "Most events per room that `history=N` sends; a larger N is cut to it.");
-  t.number("limits.load_max", c.load_max, 1, 4096,
-           "Most messages that one messages.load returns; a larger limit is cut to it.");
   t.number("limits.batch_events", c.batch_events, 1, 4096,
            "Most events in one batch of events.publish. More: `limit_exceeded`.");
   t.number("limits.commands_per_second", c.commands_per_second, 1, 1'000'000,
@@ -479,9 +472,6 @@ std::vector<std::string> validate(const Config& config) {
     mistakes.emplace_back("server.listen and admin.listen must differ");
   }
   if (!is_power_of_two(config.ring.slots)) mistakes.emplace_back("ring.slots must be a power of two");
-  if (config.limits.frame_bytes > config.limits.message_bytes) {
-    mistakes.emplace_back("limits.frame_bytes must not exceed limits.message_bytes");
-  }
   if (config.ring.bytes < 16 * config.limits.message_bytes) {
     mistakes.emplace_back("ring.bytes must hold at least 16 messages of limits.message_bytes");
   }

@@ -92,13 +92,11 @@ struct Config {
 
   struct Limits {
     uint64_t message_bytes = 64 << 10;
-    uint64_t frame_bytes = 64 << 10;
     uint64_t request_head_bytes = 16 << 10;
     uint32_t head_timeout_ms = 10'000;
     uint32_t body_timeout_ms = 30'000;
     uint32_t rooms_per_stream = 256;
     uint32_t history_max = 256;
-    uint32_t load_max = 256;
     uint32_t batch_events = 256;
     uint32_t commands_per_second = 50;
     uint32_t commands_burst = 100;
@@ -124,8 +122,6 @@ struct Config {
 
   struct Slow {
     uint32_t stall_seconds = 600;
-    uint64_t outbox_bytes = 256 << 10;
-    uint32_t outbox_events = 256;
   } slow;
 
   struct Ring {

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "core/json.h"
@@ -14,7 +15,7 @@ namespace {
 struct Piece {
   Metrics metrics;
   Sessions::Counts streams;
-  uint32_t sessions = 0;
+  uint32_t connections = 0, sessions = 0;
   uint64_t rooms = 0, users = 0;
   std::string list;  // comma-separated JSON of sessions
   struct RoomLine {
@@ -29,6 +30,7 @@ Piece piece_of(Shard& shard, Shard::Gather what) {
   Piece piece;
   piece.metrics = shard.metrics();
   piece.streams = shard.sessions().counts();
+  piece.connections = shard.transport().connections();
   piece.sessions = shard.sessions().session_count();
   piece.users = shard.homes().user_count();
   bool first = true;
@@ -52,6 +54,12 @@ Piece piece_of(Shard& shard, Shard::Gather what) {
   return piece;
 }
 
+// Connections that carry no stream: requests, WebSockets before their stream, echoes.
+uint64_t plain_connections(const Piece& sum) {
+  uint32_t streams = sum.streams.sse + sum.streams.ws + sum.streams.poll;
+  return sum.connections - std::min(sum.connections, streams);
+}
+
 std::string stats_json(Shard& shard, const Piece& sum) {
   const Metrics& m = sum.metrics;
   Engine& engine = shard.engine();
@@ -65,7 +73,8 @@ std::string stats_json(Shard& shard, const Piece& sum) {
   o.field("deliver", shard.config().server.deliver == DeliverPolicy::commit ? "commit" : "publish");
   o.field("shards", engine.shard_count());
   o.raw("connections",
-        fmt::format(R"({{"sse":{},"ws":{},"poll":{}}})", sum.streams.sse, sum.streams.ws, sum.streams.poll));
+        fmt::format(R"({{"sse":{},"ws":{},"poll":{},"http":{}}})", sum.streams.sse, sum.streams.ws,
+                    sum.streams.poll, plain_connections(sum)));
   o.field("sessions", sum.sessions).field("rooms", sum.rooms).field("users", sum.users);
   o.raw("events", fmt::format(R"({{"published":{},"delivered":{},"stored":{},"unsaved":{}}})", m.published,
                               m.delivered, store.stored_events.load(std::memory_order_relaxed),
@@ -116,6 +125,7 @@ std::string metrics_text(Shard& shard, const Piece& sum) {
   value("streams", "{transport=\"sse\"}", sum.streams.sse);
   value("streams", "{transport=\"ws\"}", sum.streams.ws);
   value("streams", "{transport=\"poll\"}", sum.streams.poll);
+  gauge("connections", "Open connections of clients, streams included.", sum.connections);
   gauge("sessions", "Sessions, with or without a stream.", sum.sessions);
   gauge("rooms", "Rooms in memory.", sum.rooms);
   counter("events_published_total", "Events given a place in the log.", m.published);
@@ -209,6 +219,7 @@ void Shard::gather(Gather what, ConnectionId connection, std::string tag) {
           sum.streams.sse += piece.streams.sse;
           sum.streams.ws += piece.streams.ws;
           sum.streams.poll += piece.streams.poll;
+          sum.connections += piece.connections;
           sum.sessions += piece.sessions;
           sum.rooms += piece.rooms;
           sum.users += piece.users;

@@ -1,5 +1,5 @@
-// JSON in and out: appending to strings (RFC 8259), and reading through simdjson.
-// Not here: which fields a command has (command.h).
+// JSON out: appending to strings (RFC 8259), and whether bytes are UTF-8 (simdjson). Not here: reading
+// (json_text.h), which fields a command has (command.h).
 #pragma once
 
 #include <cstdint>

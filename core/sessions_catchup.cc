@@ -222,8 +222,14 @@ std::vector<EventRef> Sessions::merge(uint32_t index, Sequence& bound, uint32_t 
             [](const EventRef& a, const EventRef& b) { return a->sequence() < b->sequence(); });
   std::erase_if(events,
                 [&](const EventRef& e) { return e->sequence() > bound || !still_follows(index, *e); });
-  if (events.size() > max_events) {
-    events.resize(max_events);
+  // As many as may be in memory for one session at a time, and one in any case.
+  size_t count = 0;
+  for (uint64_t bytes = 0; count < events.size() && count < max_events; count++) {
+    bytes += events[count]->size();
+    if (count > 0 && max_events != UINT32_MAX && bytes > kReadBytes * 2) break;
+  }
+  if (count < events.size()) {
+    events.resize(count);
     bound = events.back()->sequence();
   }
   catchup.parts.clear();

@@ -160,8 +160,16 @@ void Sessions::answer_poll(uint32_t index) {
   body = "{\"events\":[";
   if (catchup) body += catchup->poll_frames;
   bool first = !catchup || catchup->poll_frames.empty();
-  Sequence last_kept{0};
+  Sequence last_kept{0}, cut{0};  // cut: the first event that is left for the next poll
+  const auto& limits = shard_.config().poll;
+  uint64_t bytes = 0, count = 0;
   for (const EventRef& event : events) {
+    bytes += event->json().size();
+    if (count > 0 && (count == limits.events || bytes > limits.bytes)) {
+      cut = event->sequence();
+      break;
+    }
+    count++;
     if (!first) body += ',';
     first = false;
     body += event->json();
@@ -173,6 +181,7 @@ void Sessions::answer_poll(uint32_t index) {
                      : catchup->pushed ? catchup->pushed_through
                                        : session.cursor;
   if (live && paused()) through = live_cursor(index);
+  if (cut.value) through = cut - 1;
   Sequence last = std::max(std::min(through, shard_.durability().synced()), last_kept);
   Cursor told = shard_.cursor(last);
   if (catchup && catchup->connected_told)
@@ -180,7 +189,7 @@ void Sessions::answer_poll(uint32_t index) {
   else if (catchup && catchup->request.cursor)
     told = *catchup->request.cursor;  // replaced before it began
   body += "],\"lastEventId\":\"" + told.text() + "\"";
-  if (!live && catchup && catchup->pushed) body += ",\"more\":true";
+  if (cut.value || (!live && catchup && catchup->pushed)) body += ",\"more\":true";
   body += ",\"sessionId\":\"" + session.id.text() + "\"}";
   shard_.metrics().polls++;
   detach(index, true);

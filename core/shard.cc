@@ -213,16 +213,23 @@ Millis Shard::next_deadline() const {
 
 // The token bucket of the connection: commands_per_second, at most a burst at once.
 bool Shard::admit(const Command& command) {
-  if (command.who.backend) return true;
+  if (command.who.backend || command.paid) return true;
   Stream& stream = outboxes_.at(command.connection);
   auto now_ds = static_cast<uint32_t>(now_ / 100);
   uint32_t full = std::min<uint32_t>(config().limits.commands_burst, 6000) * 10;
   uint64_t earned = uint64_t{now_ds - stream.tokens_at_ds} * config().limits.commands_per_second;
   stream.tokens = static_cast<uint16_t>(std::min<uint64_t>(full, stream.tokens + earned));
   stream.tokens_at_ds = now_ds;
-  if (stream.tokens < 10) return false;
+  if (stream.tokens < 10) {
+    metrics_.refused_rate++;
+    return false;
+  }
   stream.tokens = static_cast<uint16_t>(stream.tokens - 10);
   return true;
+}
+
+Error Shard::too_fast() {
+  return fail(Code::rate_limited, "too many commands on this connection; slow down");
 }
 
 void Shard::command(Command command) {
@@ -230,11 +237,7 @@ void Shard::command(Command command) {
   if (command.who.backend && command.row->by == By::users) {
     return reply(command, reply_of(fail(Code::forbidden, "a backend acts as nobody: this is for users")));
   }
-  if (!admit(command)) {
-    metrics_.refused_rate++;
-    return reply(command,
-                 reply_of(fail(Code::rate_limited, "too many commands on this connection; slow down")));
-  }
+  if (!admit(command)) return reply(command, reply_of(too_fast()));
   if (crowded()) {
     metrics_.refused_overloaded++;
     return reply(command, reply_of(fail(Code::overloaded, "the server is overloaded; try again shortly")));

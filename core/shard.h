@@ -74,6 +74,10 @@ class Shard {
   }
   bool has_stream(ConnectionId connection) { return sessions_.on_connection(connection) != kNone; }
   void command(Command command);
+  // Takes one command from what the connection may send now; false: it is too fast. command() does it unless
+  // the command is `paid`.
+  bool admit(const Command& command);
+  static Error too_fast();
 
   enum class Gather : uint8_t { stats, rooms, sessions, metrics };
   void gather(Gather what, ConnectionId connection, std::string tag);
@@ -178,7 +182,6 @@ class Shard {
   void run_on(ShardIndex to, Command command);
   void deliver_reply(ConnectionId connection, uint32_t generation, const std::string& tag,
                      const Reply& reply);
-  bool admit(const Command& command);
 
   // Constant after construction.
   Engine& engine_;

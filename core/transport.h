@@ -66,6 +66,8 @@ class Transport {
   // The stream on this connection became open, or (for a WS) its session was refused: for net's own
   // bookkeeping.
   virtual void stream_opened(ConnectionId connection) = 0;
+  // Connections of clients that are open, streams included; for operators.
+  virtual uint32_t connections() const { return 0; }
 };
 
 }  // namespace twinwire

@@ -61,6 +61,7 @@ struct Connection {
     kReady = 1 << 11,      // in the list of those whose held bytes may go on
     kInRequest = 1 << 12,  // the deadline of a head or body runs
     kInBody = 1 << 13,
+    kSlow = 1 << 14,  // a WebSocket that has been full: its next pong stands behind what it still reads
   };
   Extra* extra = nullptr;
   uint32_t heard_ds = 0;    // when bytes last came, tenths of a second

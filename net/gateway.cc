@@ -72,6 +72,7 @@ void Gateway::on_open(const Opened& opened) {
   if (opened.listener == kOperatorListener) {
     c.set(Connection::kOperators);
   } else {
+    clients_++;
     c.address = Admission::bucket_of(opened.peer.counting_key());
     if (!shared_.admission.enter(c.address) || opened.last_places) c.set(Connection::kOverLimit);
   }
@@ -163,11 +164,14 @@ void Gateway::on_end(ConnectionId id) {
 void Gateway::on_short(ConnectionId id, uint32_t sent) {
   Connection& c = at(id);
   if (c.blocked_ds == 0 || sent > 0) c.blocked_ds = now_ds();
+  c.set(Connection::kSlow);
   shard_->on_short_send(id, sent);
 }
 
 void Gateway::on_writable(ConnectionId id) {
+  // The peer has taken bytes: that is a sign of life too.
   at(id).blocked_ds = 0;
+  at(id).heard_ds = now_ds();
   shard_->on_writable(id);
 }
 
@@ -176,7 +180,10 @@ void Gateway::on_gone(ConnectionId id) { at(id).state = ConnectionState::ending;
 void Gateway::on_closed(ConnectionId id) {
   Connection& c = at(id);
   shard_->connection_closed(id);
-  if (!c.has(Connection::kOperators)) shared_.admission.leave(c.address);
+  if (!c.has(Connection::kOperators)) {
+    shared_.admission.leave(c.address);
+    clients_--;
+  }
   delete c.extra;
   c = Connection{};
   clear_deadline(id);
@@ -318,7 +325,9 @@ void Gateway::expire(ConnectionId id) {
       return set_deadline(id, Millis{c.heartbeat_seconds} * 1000);
     case ConnectionState::ws: {
       if (stalled) return sockets_.abort(id);
-      bool silent = now_ds() - c.heard_ds >= 20u * c.heartbeat_seconds;
+      // A slow reader answers the pings when it has come to them.
+      uint32_t patience_ds = c.has(Connection::kSlow) ? stall_ds : 20u * c.heartbeat_seconds;
+      bool silent = c.blocked_ds == 0 && now_ds() - c.heard_ds >= patience_ds;
       if (silent && !c.has(Connection::kHolding)) {
         set_deadline(id, kEndingMs);
         return shard_->end_stream(id, Code::ok, "nothing came for two heartbeats", true, 0);
@@ -332,6 +341,8 @@ void Gateway::expire(ConnectionId id) {
     case ConnectionState::echo:
       return;
     case ConnectionState::ending:
+      // Who takes its last bytes slowly may have them.
+      if (c.blocked_ds != 0 && now_ds() - c.blocked_ds < kEndingMs / 100) return set_deadline(id, kEndingMs);
       return sockets_.abort(id);
   }
 }

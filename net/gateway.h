@@ -78,6 +78,7 @@ class Gateway final : public SocketHandler, public Transport {
   void want_writable(ConnectionId id) override;
   void close(ConnectionId id) override;
   void reply(ConnectionId id, std::string_view tag, const Reply& reply) override;
+  uint32_t connections() const override { return clients_; }
   void stream_opened(ConnectionId id) override;
 
   // ---- SocketHandler ----
@@ -174,6 +175,7 @@ class Gateway final : public SocketHandler, public Transport {
   Sockets sockets_;
   std::vector<Connection> connections_;
   std::vector<uint32_t> deadlines_;  // tenths of a second, 0: none
+  uint32_t clients_ = 0;             // open connections that are no operators'
   uint32_t places_used_ = 0;         // one more than the largest number seen
   std::vector<ConnectionId> ready_, going_on_;
   std::vector<ConnectionId> full_;

@@ -80,7 +80,9 @@ void Gateway::feed_http(ConnectionId id, std::span<char> bytes) {
       case HttpReader::Step::need_more:
         return request_waits(id, std::move(reader));
       case HttpReader::Step::head:
-        if (reader->request().expects_continue && reader->request().has_body && rest.empty()) {
+        // A body that will be refused is not asked for.
+        if (reader->request().expects_continue && reader->request().has_body && rest.empty() &&
+            reader->request().content_length <= config_.limits.message_bytes) {
           shard_->write(id, "HTTP/1.1 100 Continue\r\n\r\n");
         }
         break;
@@ -363,10 +365,12 @@ void Gateway::on_command(ConnectionId id, const HttpRequest& request, const Comm
   shard_->command(std::move(command));
 }
 
-// Each element is a command of its own; the answers come in any order and leave as one.
+// Each element is a command of its own, but the rate counts the batch as one; the answers come in any order
+// and leave as one.
 void Gateway::on_batch(ConnectionId id, const HttpRequest& request, const Command& like) {
   auto elements = array_elements(request.body, config_.limits.batch_events);
   if (!elements) return refuse(id, elements.error());
+  if (!shard_->admit(like)) return refuse(id, Shard::too_fast());
   Connection& c = at(id);
   c.set(Connection::kBusy);
   auto batch = std::make_unique<Batch>();
@@ -384,6 +388,7 @@ void Gateway::on_batch(ConnectionId id, const HttpRequest& request, const Comman
     Command command = like;
     command.args = std::move(*args);
     command.tag = tag;
+    command.paid = true;
     shard_->command(std::move(command));
   }
 }

@@ -69,8 +69,9 @@ void Gateway::feed_ws(ConnectionId id, std::span<char> bytes) {
       case WsReader::Step::failed:
         ws_failed(id, reader->close_code());
         break;
-      default:
-        break;  // a pong is a sign of life, and that is noted already
+      default:  // a pong: a sign of life, which is noted already
+        if (c.blocked_ds == 0) c.clear(Connection::kSlow);
+        break;
     }
   }
   if (out_.capacity() > (1u << 20)) std::string().swap(out_);

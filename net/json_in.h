@@ -1,6 +1,5 @@
-// Small questions to JSON that clients send, through simdjson: the envelope of a WebSocket message, single
-// members of a body, the elements of a batch. The parameters of commands are decoded by core/command. Any
-// thread (a parser per thread).
+// Small questions to JSON that clients send: the envelope of a WebSocket message, single members of a body,
+// the elements of a batch. The parameters of commands are decoded by core/command. Any thread.
 #pragma once
 
 #include <optional>

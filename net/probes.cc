@@ -2,10 +2,10 @@
 
 #include <errno.h>
 #include <liburing.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
 
+#include <charconv>
 #include <memory>
 
 namespace twinwire {
@@ -37,17 +37,20 @@ std::string Probes::text() const {
   return out.empty() ? "none" : out;
 }
 
+bool new_enough(std::string_view release) {
+  unsigned major = 0, minor = 0;
+  const char* end = release.data() + release.size();
+  auto [dot, error] = std::from_chars(release.data(), end, major);
+  if (error != std::errc() || dot == end || *dot != '.') return false;
+  if (std::from_chars(dot + 1, end, minor).ec != std::errc()) return false;
+  return major > 6 || (major == 6 && minor >= 1);
+}
+
 Result<Probes> probe_kernel(bool all_off) {
   Probes probes;
   utsname name{};
-  int major = 0, minor = 0;
-  if (uname(&name) == 0) {
-    probes.kernel = name.release;
-    sscanf(name.release, "%d.%d", &major, &minor);
-  }
-  if (major < 6 || (major == 6 && minor < 1)) {
-    return fail(Code::internal, why_refused(EINVAL, probes.kernel));
-  }
+  if (uname(&name) == 0) probes.kernel = name.release;
+  if (!new_enough(probes.kernel)) return fail(Code::internal, why_refused(EINVAL, probes.kernel));
   io_uring ring{};
   io_uring_params params{};
   params.flags = kSetupFlags;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "core/status.h"
 
@@ -19,6 +20,9 @@ struct Probes {
   // Which of them are on, for the start line: "fd_install" or "none".
   std::string text() const;
 };
+
+// Whether a kernel's release ("6.1.0-18-amd64") is Linux 6.1 or newer; one that cannot be read is not.
+bool new_enough(std::string_view release);
 
 // Asks the running kernel. An error is one clear sentence: too old, or io_uring forbidden by the system.
 Result<Probes> probe_kernel(bool all_off);

@@ -197,6 +197,51 @@ test('poll: many events come in pieces that say more', async () => {
   assert.deepEqual(seen, [...batch, ...batch].map((event) => event.data.i));
 });
 
+/** Polls on from `cursor` until `count` goals came: what each answer held. */
+async function pollAll(at, room, cursor, count) {
+  const answers = [];
+  for (let seen = 0, asked = 0; seen < count; ++asked) {
+    assert.ok(asked < 200, 'it ends');
+    const answer = await poll(at, query({ id: 'p', rooms: room, lastEventId: cursor, wait: 5 }));
+    const events = answer.events.filter((event) => event.type === 'goal.created');
+    answers.push({ events, more: answer.more === true });
+    seen += events.length;
+    cursor = answer.lastEventId;
+  }
+  return answers;
+}
+const goals = (room, count, pad = '') =>
+  Array.from({ length: count }, (_, n) => ({ type: 'goal.created', room, data: { n, pad } }));
+
+test('poll: an answer holds at most poll.bytes', async () => {
+  const { eventId } = await send(server, 'w', 'poll-large', 'first');
+  for (const goal of goals('poll-large', 20, 'x'.repeat(60000)))
+    assert.equal((await post(server, 'w', 'events.publish', goal)).success, true);
+  const answers = await pollAll(server, 'poll-large', eventId, 20);
+  assert.deepEqual(answers.flatMap(({ events }) => events.map((event) => event.data.n)), goals('', 20).map((goal) => goal.data.n));
+  for (const { events } of answers) assert.ok(JSON.stringify(events).length <= 256 << 10, `${events.length} events`);
+  assert.ok(answers.slice(0, -1).every(({ more }) => more));
+});
+
+test('poll: an answer holds at most poll.events, also when they come all at once while it waits', async () => {
+  const few = await Server.start({ args: ['--poll.events', '10'] });
+  try {
+    const opened = await poll(few, query({ id: 'p', rooms: 'few', wait: 1 }));
+    const waiting = poll(few, query({ id: 'p', rooms: 'few', session: opened.sessionId, lastEventId: opened.lastEventId, wait: 20 }));
+    await sleep(200);
+    await post(few, 'w', 'events.publish', goals('few', 55));
+    const first = await waiting;
+    const got = first.events.filter((event) => event.type === 'goal.created');
+    assert.ok(got.length >= 1 && got.length <= 10, `${got.length} events`);
+    const rest = await pollAll(few, 'few', first.lastEventId, 55 - got.length);
+    for (const { events } of rest) assert.ok(events.length <= 10);
+    const all = [...got, ...rest.flatMap(({ events }) => events)];
+    assert.deepEqual(all.map((event) => event.data.n), goals('', 55).map((goal) => goal.data.n));
+  } finally {
+    await few.stop();
+  }
+});
+
 test('an unknown cursor is told by reset, and the stream goes on from now', async () => {
   await send(server, 'w', 'unknown', 'old');
   const feed = openers.sse(query({ id: 'u', rooms: 'unknown', lastEventId: '000000000000-00000000000001' }));

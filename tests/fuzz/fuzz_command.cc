@@ -1,11 +1,14 @@
 // Fuzz target: the parameters of every command. The first byte chooses the row, the rest is the JSON. What is
 // accepted is valid UTF-8, within its limits and of its shape, and reads the same when it is written as JSON
 // and read again.
+#include <simdjson.h>
+
 #include <cstdint>
 #include <string>
 
 #include "core/command.h"
 #include "core/json.h"
+#include "core/json_text.h"
 
 namespace {
 
@@ -91,11 +94,29 @@ void run(const CommandRow& row, std::string_view json) {
 
 }  // namespace
 
+// Our reader of JSON takes what simdjson takes, but for the size of numbers and the depth, which are ours to
+// choose.
+void check_reader(std::string_view json) {
+  using namespace twinwire;
+  static simdjson::dom::parser parser;
+  auto ours = JsonText::read(json);
+  simdjson::error_code theirs = parser.parse(json.data(), json.size()).error();
+  if (theirs != simdjson::NUMBER_ERROR && theirs != simdjson::DEPTH_ERROR) {
+    bool too_deep = !ours && json.size() > JsonText::kDepthMax;
+    TW_CHECK(static_cast<bool>(ours) == (theirs == simdjson::SUCCESS) || too_deep);
+  }
+  if (!ours) return;
+  std::string line = json_minified(json);
+  TW_CHECK(JsonText::read(line) && json_minified(line) == line);
+  for (const JsonPart& part : ours->parts()) TW_CHECK(JsonText::read(part.raw));
+}
+
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   std::string_view json(reinterpret_cast<const char*>(data + 1), size - 1);
   auto table = twinwire::command_table();
   run(table[data[0] % table.size()], json);
+  check_reader(json);
   // Alone, without a table's help: any bytes as a name.
   (void)twinwire::check_name("x", json, 128);
   return 0;

@@ -455,6 +455,15 @@ TEST(Uring, ATableBeyondTheLimitIsRefusedInWords) {
   EXPECT_NE(ring.error().sentence.find("limit of open files"), std::string::npos) << ring.error().sentence;
 }
 
+TEST(Probes, TheKernelsNumber) {
+  for (const char* release :
+       {"6.1", "6.1.0", "6.1.0-18-amd64", "6.10.3", "6.18.44-generic", "7.0-rc1", "10.0.0"})
+    EXPECT_TRUE(new_enough(release)) << release;
+  for (const char* release :
+       {"", "6", "6.", "6.x", "linux", "6.0.19", "5.15.0-91-generic", "5.99", "4.19", "-6.1", " 6.1", "0.0"})
+    EXPECT_FALSE(new_enough(release)) << release;
+}
+
 TEST(Probes, ThisKernelIsNewEnough) {
   auto probes = probe_kernel(false);
   ASSERT_TRUE(probes) << probes.error().sentence;

@@ -3,17 +3,25 @@ import { randomBytes } from 'node:crypto';
 import net from 'node:net';
 
 export class Raw {
-  static async connect(port) {
+  /** `slowly`: reads 1 kB a second until hurry(), or nothing at all until then if it is 'paused'. */
+  static async connect(port, slowly = '') {
     const raw = new Raw();
-    raw.bytes = Buffer.alloc(0);
+    raw.chunks = [];
     raw.closed = false;
-    raw.socket = net.connect(port, '127.0.0.1');
+    raw.slow = slowly !== '';
+    const onread = {
+      buffer: Buffer.alloc(1024),
+      callback: (size, buffer) => {
+        raw.take(Buffer.from(buffer.subarray(0, size)));
+        return !raw.slow;
+      },
+    };
+    raw.socket = net.connect({ port, host: '127.0.0.1', ...(raw.slow ? { onread } : {}) });
     raw.socket.setNoDelay(true);
     raw.wake = () => {};
-    raw.socket.on('data', (data) => {
-      raw.bytes = Buffer.concat([raw.bytes, data]);
-      raw.wake();
-    });
+    if (slowly === 'paused') raw.socket.pause();
+    else if (raw.slow) raw.timer = setInterval(() => raw.socket.resume(), 1000);
+    else raw.socket.on('data', (data) => raw.take(data));
     for (const event of ['end', 'close', 'error']) {
       raw.socket.on(event, () => {
         raw.closed = true;
@@ -22,6 +30,28 @@ export class Raw {
     }
     await new Promise((resolve) => raw.socket.once('connect', resolve));
     return raw;
+  }
+
+  take(data) {
+    this.chunks.push(data);
+    this.wake();
+  }
+
+  /** What came and was not looked at yet. */
+  get bytes() {
+    if (this.chunks.length !== 1) this.chunks = [Buffer.concat(this.chunks)];
+    return this.chunks[0];
+  }
+
+  set bytes(rest) {
+    this.chunks = [rest];
+  }
+
+  /** From now on it reads as fast as it can. */
+  hurry() {
+    clearInterval(this.timer);
+    this.slow = false;
+    this.socket.resume();
   }
 
   write(bytes) {
@@ -62,8 +92,8 @@ export class Raw {
   }
 
   /** The next WebSocket frame from the server: {fin, opcode, payload}, or null at the end. */
-  async frame() {
-    const need = (size) => this.until(() => this.bytes.length >= size || this.closed, 'a frame');
+  async frame(ms = 8000) {
+    const need = (size) => this.until(() => this.bytes.length >= size || this.closed, 'a frame', ms);
     await need(2);
     if (this.bytes.length < 2) return null;
     let length = this.bytes[1] & 0x7f;
@@ -78,6 +108,7 @@ export class Raw {
       head = 10;
     }
     await need(head + length);
+    if (this.bytes.length < head + length) return null; // cut within it
     const result = {
       fin: (this.bytes[0] & 0x80) !== 0,
       opcode: this.bytes[0] & 0x0f,
@@ -100,6 +131,7 @@ export class Raw {
   }
 
   close() {
+    clearInterval(this.timer);
     this.socket.destroy();
   }
 }
@@ -132,8 +164,8 @@ export const upgrade = (port, path, more = '') =>
   `Sec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\nSec-WebSocket-Version: 13\r\n${more}\r\n`;
 
 /** A raw WebSocket behind its handshake. */
-export async function rawWebSocket(port, path) {
-  const raw = await Raw.connect(port);
+export async function rawWebSocket(port, path, slowly = '') {
+  const raw = await Raw.connect(port, slowly);
   raw.write(upgrade(port, path));
   const answer = await raw.answer();
   if (answer?.status !== 101) throw new Error(`no upgrade: ${JSON.stringify(answer)}`);

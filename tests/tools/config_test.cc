@@ -86,7 +86,7 @@ TEST(ConfigTable, RefusesWhatDoesNotFitAndSaysWhatWould) {
       {"limits.message_bytes", "1TiB", "64KiB"},
       {"limits.message_bytes", "99999999999GiB", "64KiB"},
       {"limits.message_bytes", "18446744073709551616", "64KiB"},
-      {"ws.heartbeat_seconds", "9", "from 10 to 600"},
+      {"ws.heartbeat_seconds", "601", "from 1 to 600"},
   };
   for (const auto& row : rows) {
     auto field = find_field(fields, row.key);
@@ -177,7 +177,6 @@ TEST(Validate, SaysEveryContradiction) {
   EXPECT_NE(mistakes([](Config& c) { c.server.listen = "nowhere"; }).find("server.listen"),
             std::string::npos);
   EXPECT_NE(mistakes([](Config& c) { c.ring.slots = 1025; }).find("power of two"), std::string::npos);
-  EXPECT_NE(mistakes([](Config& c) { c.limits.frame_bytes *= 2; }).find("frame_bytes"), std::string::npos);
   EXPECT_NE(mistakes([](Config& c) { c.limits.message_bytes = 16 << 20; }).find("poll.bytes"),
             std::string::npos);
   EXPECT_NE(mistakes([](Config& c) { c.store.path.clear(); }).find("store.path"), std::string::npos);
