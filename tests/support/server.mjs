@@ -1,6 +1,6 @@
 // Starts the real server for a test: free ports, a data directory of its own, ended by its process id.
 // The programs are looked for in TWINWIRE_BIN, else in build/bin.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,10 +10,15 @@ import { fileURLToPath } from 'node:url';
 
 export const bin = process.env.TWINWIRE_BIN ?? join(dirname(fileURLToPath(import.meta.url)), '../../build/bin');
 
+// A mount that only the server sees: as root, else as root of a user namespace; neither is possible everywhere.
+const mountFlags = process.getuid() === 0 ? ['--mount'] : ['--user', '--map-root-user', '--mount'];
+export const canMount = spawnSync('unshare', [...mountFlags, 'mount', '-t', 'tmpfs', 'twinwire', '/mnt']).status === 0;
+
 export class Server {
   /**
    * `rates`: keep the default command rates; most tests send faster than a person would.
-   * @param {{args?: string[], data?: string, listen?: string, limitFiles?: number, env?: object, rates?: boolean}} options
+   * `disk`: the data directory is a file system of its own, of so many MiB (see canMount, inside).
+   * @param {{args?: string[], data?: string, listen?: string, limitFiles?: number, disk?: number, env?: object, rates?: boolean}} options
    */
   static async start(options = {}) {
     const server = new Server();
@@ -25,13 +30,16 @@ export class Server {
   }
 
   async spawn() {
-    const { args = [], listen = '127.0.0.1:0', limitFiles, env = {}, rates = false } = this.options;
+    const { args = [], listen = '127.0.0.1:0', limitFiles, disk, env = {}, rates = false } = this.options;
     const program = join(bin, 'twinwire');
     const quick = rates ? [] : ['--limits.commands_per_second', '100000', '--limits.commands_burst', '100000'];
     const all = ['serve', '--listen', listen, '--admin', '127.0.0.1:0', '--data', this.data, ...quick, ...args];
     const [command, words] = limitFiles
       ? ['sh', ['-c', `ulimit -n ${limitFiles}; exec "$0" "$@"`, program, ...all]]
-      : [program, all];
+      : disk
+        ? ['unshare', [...mountFlags, 'sh', '-c',
+          `mount -t tmpfs -o size=${disk}m twinwire '${this.data}' && exec "$0" "$@"`, program, ...all]]
+        : [program, all];
     this.log = '';
     this.child = spawn(command, words, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
     this.exited = once(this.child, 'exit').then(([code, signal]) => ({ code, signal }));
@@ -80,8 +88,13 @@ export class Server {
     return result;
   }
 
+  /** Where a file of the data directory is, also on a disk of the server's own, as long as it runs. */
+  inside(name) {
+    return this.options.disk ? `/proc/${this.pid}/root${this.data}/${name}` : join(this.data, name);
+  }
+
   async adminToken() {
-    return (await readFile(join(this.data, 'admin.token'), 'utf8')).trim();
+    return (await readFile(this.inside('admin.token'), 'utf8')).trim();
   }
 
   async admin(path, init = {}) {
