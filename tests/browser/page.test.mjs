@@ -81,14 +81,14 @@ test('a cut connection comes back by itself and has missed nothing', async () =>
   await balanced(page, 1);
   for (const [cut, talks] of [['right', 'left'], ['left', 'right']]) {
     await side(page, cut).locator('.drop').click();
-    assert.equal(await stateOf(page, cut), 'connection cut');
+    assert.equal(await stateOf(page, cut), 'wire cut');
     // More than the history a new stream would ask for, so that only a true resume brings them all.
     const crowd = Array.from({ length: 70 }, (_, index) => `the crowd ${cut} ${index + 1}`);
     await Promise.all(crowd.map((text) => server.say('cut', text, 'crowd')));
     for (const text of texts) await say(page, talks, text);
     await until(async () => (await figures(page))[talks] - (await figures(page))[cut] === texts.length, 'the cut half is behind');
     await until(async () => /^8 waiting for /.test(await page.locator('#verdict').textContent()), 'the page says so');
-    await side(page, cut).locator('.drop').click(); // now "Reconnect now"
+    await side(page, cut).locator('.drop').click(); // now "Reconnect"
     await isLive(page, cut);
     await untilShownEnd(page, cut, texts);
     const there = new Set(await shown(page, cut));

@@ -129,16 +129,16 @@ export class Side {
       connecting: `connecting over ${over}`,
       live: `live over ${over}`,
       waiting: `lost (${reason})`,
-      dropped: 'connection cut',
+      dropped: 'wire cut',
       paused: 'reading paused, place kept',
       refused: `the server says no: ${reason}`,
       replaced: 'another stream took over this session',
     };
     this.ui.stateText.textContent = says[state] ?? state;
     this.#countDown(retryInMs);
-    this.ui.drop.textContent = this.#isAway() ? 'Reconnect now' : 'Drop 5 s';
+    this.ui.drop.textContent = this.#isAway() ? 'Reconnect' : 'Drop 5 s';
     this.ui.drop.disabled = state === 'paused';
-    this.ui.pause.textContent = state === 'paused' ? 'Resume reading' : 'Pause reading';
+    this.ui.pause.textContent = state === 'paused' ? 'Resume' : 'Pause';
     this.ui.pause.setAttribute('aria-pressed', String(state === 'paused'));
     this.ui.pause.disabled = this.#isAway();
     this.liveSince = state === 'live' ? performance.now() : Infinity;
