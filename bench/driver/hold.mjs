@@ -1,11 +1,13 @@
-// The memory of a server that holds N connections which do nothing: started here, read before and while twinbench holds
-// them, ended by its pid. For peers and for twinwire alike, so that both are measured in one way. Not here: slab (twinbench
-// does it for twinwire).
-import { spawn } from 'node:child_process';
+// The memory of a server that holds N connections which do nothing: started here, read before and while they are held, ended
+// by its pid. For peers and for twinwire alike, so that all are measured in one way; the connections are this process's.
+//   node bench/driver/hold.mjs NAME sse|ws N
+// Not here: slab, a million (twinbench connect --hold, of twinwire only).
 import { readFileSync } from 'node:fs';
-import { start as startPeer, version } from '../peers/peer.mjs';
+import { connect } from 'node:net';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, start as startPeer } from '../peers/peer.mjs';
 import { startTwinwire } from './twinwire.mjs';
-import { typed } from './run.mjs';
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -21,78 +23,87 @@ function privateBytes(pids) {
   return sum;
 }
 
-// Connections of the port that are established at the server's side.
-function established(port) {
-  const wanted = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-  let count = 0;
-  for (const line of readFileSync('/proc/net/tcp', 'utf8').split('\n').slice(1)) {
-    const [, local, , state] = line.trim().split(/\s+/);
-    if (state === '01' && local?.endsWith(wanted)) ++count;
-  }
-  return count;
+// How Twinwire is asked; peers' files say it of themselves.
+const own = {
+  sse: { target: '/api/events?rooms={room}&id={user}&heartbeat=600', live: 'connected' },
+  ws: { target: '/ws?rooms={room}&id={user}&heartbeat=600', live: 'connected' },
+};
+
+// A client's text frame (RFC 6455), masked with zeros, of a text below 126 bytes.
+const textFrame = (text) => Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)]);
+
+// Opens one stream and resolves with its socket when it is live. What comes later is read and forgotten.
+function open(port, how, transport, places) {
+  const fill = (text) => text.replace(/\{([a-z]+)\}/g, (all, place) => places[place] ?? all);
+  const upgrade = {
+    Upgrade: 'websocket',
+    Connection: 'Upgrade',
+    'Sec-WebSocket-Version': '13',
+    'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
+  };
+  const fields = { Host: `127.0.0.1:${port}`, ...(transport === 'ws' ? upgrade : {}), ...how.headers };
+  const head = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
+  return new Promise((done, failed) => {
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+    let heard = '';
+    let said = false;
+    socket.on('error', failed);
+    socket.on('close', () => failed(new Error(`a connection was closed: ${heard?.slice(0, 200)}`)));
+    socket.on('connect', () => socket.write(`GET ${fill(how.target)} HTTP/1.1\r\n${head.join('')}\r\n`));
+    socket.on('data', (part) => {
+      if (heard === undefined) return;
+      heard += part.toString('latin1');
+      if (!said && heard.includes('\r\n\r\n')) {
+        said = true;
+        for (const text of how.say ?? []) socket.write(textFrame(fill(text)));
+      }
+      if (said && (!how.live || heard.includes(how.live))) {
+        heard = undefined;
+        done(socket);
+      }
+    });
+  });
 }
 
-export async function holdPeer(context, name, transport, connections) {
-  const server =
-    name === 'twinwire'
-      ? await startTwinwire(context, ['--presence.enabled=false'])
-      : await startPeer(name, { core: 0 });
-  let child;
+export async function hold(context, name, transport, connections) {
+  const ours = name === 'twinwire';
+  const server = ours ? await startTwinwire(context, ['--presence.enabled=false']) : await startPeer(name, { core: 0 });
+  const how = ours ? own[transport] : describe(name).readers[transport];
+  const port = Number(new URL(server.url).port);
+  const sockets = [];
   try {
-    await pause(500);
+    // What a server makes at its first connection is not a connection's.
+    (await open(port, how, transport, { room: 'first', user: 'first' })).destroy();
+    await pause(1000);
     const before = privateBytes(server.pids);
-    const target = `${name}@${server.url},${server.pid}`;
-    const argv = [
-      `${context.bin}/twinbench`,
-      'connect',
-      '--target',
-      target,
-      '--transport',
+    for (let i = 0; i < connections; i += 100) {
+      const some = Array.from({ length: Math.min(100, connections - i) }, (_, k) =>
+        open(port, how, transport, { room: 'idle', user: `u${String(i + k).padStart(11, '0')}` }),
+      );
+      sockets.push(...(await Promise.all(some)));
+    }
+    await pause(3000);
+    const left = sockets.filter((socket) => !socket.closed && !socket.destroyed).length;
+    if (left < connections) throw new Error(`${left} of ${connections} connections are left`);
+    const bytes = privateBytes(server.pids) - before;
+    const result = {
+      target: name,
       transport,
-      '--connections',
-      String(connections),
-      '--hold',
-      '--hold-seconds',
-      '60',
-      '--no-broadcast',
-      '--repetitions',
-      '1',
-      '--warm-up',
-      '0',
-      '--json',
-      '--quiet',
-    ];
-    child = spawn(argv[0], argv.slice(1), { cwd: context.root, stdio: ['ignore', 'ignore', 'pipe'] });
-    let errors = '';
-    child.stderr.on('data', (part) => (errors = (errors + part).slice(-500)));
-    const port = Number(new URL(server.url).port);
-    let seen = 0;
-    for (let tries = 0; tries < 120 && child.exitCode === null; ++tries) {
-      await pause(250);
-      const now = established(port);
-      if (now >= connections && now === seen) break;
-      seen = now;
-    }
-    if (seen < connections) throw new Error(`${seen} of ${connections} connections: ${errors.trim()}`);
-    await pause(1500);
-    const after = privateBytes(server.pids);
-    return {
-      command: typed(argv, context.root),
-      result: {
-        target: name,
-        version: name === 'twinwire' ? '' : version(name),
-        transport,
-        connections,
-        baseBytes: before,
-        userBytesPerConnection: (after - before) / connections,
-      },
+      connections,
+      baseBytes: before,
+      userBytesPerConnection: bytes / connections,
     };
+    return { command: `node bench/driver/hold.mjs ${name} ${transport} ${connections}`, result };
   } finally {
-    if (child && child.exitCode === null) {
-      const ended = new Promise((done) => child.on('exit', done));
-      child.kill('SIGTERM');
-      await ended;
-    }
+    for (const socket of sockets) socket.destroy();
     await server.stop();
   }
+}
+
+// By hand: node bench/driver/hold.mjs NAME sse|ws N
+if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const [name, transport, connections] = process.argv.slice(2);
+  const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
+  const bin = join(process.env.TWINWIRE_BUILD_DIR ?? join(root, 'build'), 'bin');
+  console.log(JSON.stringify((await hold({ bin, root }, name, transport, Number(connections))).result, null, 1));
 }

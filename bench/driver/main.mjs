@@ -160,6 +160,9 @@ async function main() {
   return bad ? 1 : 0;
 }
 
+// What was started ends with this process: see the listeners of 'exit'.
+process.on('SIGINT', () => process.exit(130)).on('SIGTERM', () => process.exit(143));
+
 main().then(
   (status) => {
     process.exitCode = status;

@@ -1,7 +1,7 @@
 // What is measured: each part's programs, in full and quick. A part names its steps; a step is an argv whose standard
 // output is one JSON object, or a function that makes such an object. Not here: what the figures mean (report.mjs).
 import { profileRing } from './profile.mjs';
-import { holdPeer } from './hold.mjs';
+import { hold as holdIdle } from './hold.mjs';
 
 const sseAll = ['bun', 'nchan', 'node-sse', 'centrifugo'];
 const wsAll = ['bun', 'nchan', 'node-ws', 'socketio', 'centrifugo'];
@@ -205,7 +205,7 @@ export const parts = [
         ...transports.flatMap((transport) =>
           ['twinwire', ...peersOn(transport, context)].map((name) => ({
             id: `${transport}-${name}`,
-            make: () => holdPeer(context, name, transport, 10_000),
+            make: () => holdIdle(context, name, transport, 10_000),
           })),
         ),
       ];

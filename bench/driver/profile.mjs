@@ -86,6 +86,8 @@ export async function profileRing(context) {
     '--quiet',
   ];
   const load = spawn(argv[0], argv.slice(1), { cwd: context.root, stdio: ['ignore', 'pipe', 'pipe'] });
+  const orphan = () => load.kill('SIGTERM');
+  process.once('exit', orphan);
   let output = '';
   let errors = '';
   load.stdout.on('data', (part) => (output += part));
@@ -134,6 +136,7 @@ export async function profileRing(context) {
       result: { shards, rate, perSecond, ...shares(context, script.stdout) },
     };
   } finally {
+    process.removeListener('exit', orphan);
     if (load.exitCode === null) load.kill('SIGTERM');
     await end;
     await server.stop();

@@ -43,6 +43,8 @@ export function run(argv, { root, limitSeconds = 600, quiet = true, env = {} } =
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', quiet || !terminal ? 'pipe' : 'inherit'],
     });
+    const orphan = () => child.kill('SIGTERM');
+    process.once('exit', orphan);
     let output = '';
     let errors = '';
     let late = false;
@@ -55,6 +57,7 @@ export function run(argv, { root, limitSeconds = 600, quiet = true, env = {} } =
     }, limitSeconds * 1000);
     const end = (status) => {
       clearTimeout(limit);
+      process.removeListener('exit', orphan);
       const seconds = (Date.now() - began) / 1000;
       if (late) errors += `\nended after ${limitSeconds} s`;
       done({ command: typed(argv, root), seconds, status, load, output, errors: errors.trim() });

@@ -25,7 +25,11 @@ export function startTwinwire(context, settings = [], core = 0) {
   const argv = core < 0 ? words : ['taskset', '-c', String(core), ...words];
   const child = spawn(argv[0], argv.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] });
   const end = new Promise((done) => child.on('exit', done).on('error', done));
+  // Also where this process ends by a fault.
+  const orphan = () => child.kill('SIGTERM');
+  process.once('exit', orphan);
   const stop = async () => {
+    process.removeListener('exit', orphan);
     if (child.exitCode === null) child.kill('SIGTERM');
     const late = setTimeout(() => child.kill('SIGKILL'), 20_000);
     await end;

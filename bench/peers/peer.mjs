@@ -116,7 +116,11 @@ export async function start(name, { core = 0, port = 0 } = {}) {
     child.on('error', (error) => done((ended = String(error))));
     child.on('exit', (code, signal) => done((ended = `ended with ${signal ?? code}`)));
   });
+  // Also where this process ends by a fault.
+  const orphan = () => child.kill('SIGTERM');
+  process.once('exit', orphan);
   const stop = async () => {
+    process.removeListener('exit', orphan);
     if (!ended) child.kill('SIGTERM');
     if (!(await Promise.race([end, pause(3000)]))) child.kill('SIGKILL');
     await end;
