@@ -102,6 +102,7 @@ export async function hold(context, name, transport, connections) {
 
 // By hand: node bench/driver/hold.mjs NAME sse|ws N
 if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  process.on('SIGINT', () => process.exit(130)).on('SIGTERM', () => process.exit(143));
   const [name, transport, connections] = process.argv.slice(2);
   const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
   const bin = join(process.env.TWINWIRE_BUILD_DIR ?? join(root, 'build'), 'bin');

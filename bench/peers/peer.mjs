@@ -271,6 +271,7 @@ async function main(words) {
     process.on('SIGTERM', stop).on('SIGINT', stop);
     process.stdin.on('end', stop).resume();
   } else if (order === 'check') {
+    process.on('SIGINT', () => process.exit(130)).on('SIGTERM', () => process.exit(143));
     for (const one of words.length > 1 ? words.slice(1) : names()) {
       if (missing(one)) {
         console.log(`skipped: ${missing(one)}`);
