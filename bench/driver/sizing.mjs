@@ -41,6 +41,7 @@ export function measured(results) {
     stored: publish?.storedPerSecond,
     storedCpu: publish?.cpuNsPerMessage,
     skip: results.micro('ring', 'sweep', 'lap/percent_mine:0/real_time')?.ns_read,
+    contended: results.micro('ring', 'sweep', 'threads/producers:2/consumers:1/batch:1/real_time')?.items_per_second,
     turn: { 2: turn(2), 8: turn(8), 16: turn(16), 64: turn(64) },
   };
 }
@@ -174,7 +175,7 @@ export function sizingPage(results) {
   say(
     "**The ring.** Every shard looks at every slot, so a node's messages cost each of its cores one look: at 1 million messages a",
     `second that is 10⁶ × ${ratio(m.skip)} ns = ${ratio(m.skip / 10)} % of each core, whatever the number of shards, and the claims (one fetch-add) stay`,
-    `below the 43 million a second that contended cores here can do. For chats of two people the whole ring costs ${whole(m.turn[8])} ns a message`,
+    `far below what contended cores can do (here, two producers and two readers: ${million(m.contended)} slots a second). For chats of two people the whole ring costs ${whole(m.turn[8])} ns a message`,
     `with 8 shards and ${whole(m.turn[64])} ns with 64, beside two sends of ${whole(m.one)} ns: ${ratio((100 * m.turn[8]) / (m.turn[8] + 2 * m.one))} % and ${ratio((100 * m.turn[64]) / (m.turn[64] + 2 * m.one))} %. So one log`,
     'is not what ends growth inside one machine; 64 shards are, since the mask has 64 bits.',
   );
