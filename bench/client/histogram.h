@@ -16,6 +16,12 @@ class Histogram {
     ++count_;
     if (value > max_) max_ = value;
   }
+  void clear() { *this = Histogram(); }
+  void add(const Histogram& other) {
+    for (size_t i = 0; i < buckets_.size(); ++i) buckets_[i] += other.buckets_[i];
+    count_ += other.count_;
+    if (other.max_ > max_) max_ = other.max_;
+  }
   uint64_t count() const { return count_; }
   uint64_t max() const { return max_; }
   // The upper edge of the bucket that holds the fraction (0…1) of all samples, at most the largest; 0 without

@@ -17,7 +17,7 @@
 #include <sstream>
 
 #include "bench/client/loop.h"
-#include "bench/twinbench/turn.h"
+#include "bench/twinbench/process.h"
 
 namespace twinwire::bench {
 namespace {
@@ -30,19 +30,23 @@ constexpr useconds_t kStartRetryPause = 300'000;
 constexpr uint32_t kStopLimitMs = 20'000;
 constexpr uint32_t kMountLimitMs = 3'000;
 
-[[noreturn]] void become(const std::vector<std::string>& words, int out, int log, int core) {
-  if (core >= 0) pin_this_thread(core);
+[[noreturn]] void become(const std::vector<std::string>& words, int out, int log, const Child::How& how) {
+  if (how.core >= 0) pin_this_thread({how.core});
+  for (const auto& [name, value] : how.environment) setenv(name.c_str(), value.c_str(), 1);
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // never outlives the harness
   dup2(out, STDOUT_FILENO);
   if (log >= 0) dup2(log, STDERR_FILENO);
   std::vector<char*> arguments;
   for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
-  execv(arguments[0], arguments.data());
+  execvp(arguments[0], arguments.data());
   _exit(127);
 }
 
-// A port that was free a moment ago.
+void sleep_a_moment() { usleep(2'000); }
+
+}  // namespace
+
 uint16_t free_port() {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
@@ -55,26 +59,22 @@ uint16_t free_port() {
   return ntohs(address.sin_port);
 }
 
-void sleep_a_moment() { usleep(2'000); }
-
-}  // namespace
-
 Child::~Child() {
   if (running()) end(SIGKILL, 5'000);
   if (out_ >= 0) close(out_);
 }
 
-Result<void> Child::start(const std::vector<std::string>& words, const std::string& log, int core) {
-  if (access(words[0].c_str(), X_OK) != 0) {
+Result<void> Child::start(const std::vector<std::string>& words, const How& how) {
+  if (words[0].find('/') != std::string::npos && access(words[0].c_str(), X_OK) != 0) {
     return fail(Code::not_found, fmt::format("There is no program {}.", words[0]));
   }
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return fail(Code::internal, std::strerror(errno));
-  const int log_file = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  const int log_file = open(how.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (out_ >= 0) close(out_);
   buffer_.clear();
   pid_ = fork();
-  if (pid_ == 0) become(words, ends[1], log_file, core);
+  if (pid_ == 0) become(words, ends[1], log_file, how);
   close(ends[1]);
   if (log_file >= 0) close(log_file);
   out_ = ends[0];
@@ -141,12 +141,17 @@ Result<void> Server::try_start() {
   std::vector<std::string> words{options_.program, "serve", "--server.listen=" + endpoint_.authority(),
                                  "--admin.listen=127.0.0.1:0", "--store.path=" + options_.data};
   words.insert(words.end(), options_.settings.begin(), options_.settings.end());
-  if (Result<void> started = child_.start(words, options_.log, options_.core); !started) return started;
+  if (Result<void> started = child_.start(words, Child::How{.log = options_.log, .core = options_.core});
+      !started)
+    return started;
   const Result<std::string> ready = child_.line(kReadyLimitMs);
   if (!ready || !ready->starts_with("twinwire ready")) {
     return fail(Code::internal, fmt::format("The server did not start ({}); its words are in {}.",
                                             ready ? *ready : ready.error().sentence, options_.log));
   }
+  const size_t admin = ready->rfind("http://");
+  if (const Result<client::Endpoint> at = client::parse_endpoint(std::string_view(*ready).substr(admin)); at)
+    admin_ = *at;
   return {};
 }
 

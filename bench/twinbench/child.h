@@ -6,12 +6,16 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bench/client/http.h"
 #include "core/status.h"
 
 namespace twinwire::bench {
+
+// A port of loopback that was free a moment ago.
+uint16_t free_port();
 
 class Child {
  public:
@@ -20,9 +24,17 @@ class Child {
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
 
-  // Starts words[0] with the other words. Its stderr goes to the end of `log`; its stdout can be read here.
-  // `core`: pins it; -1: may run anywhere.
-  Result<void> start(const std::vector<std::string>& words, const std::string& log, int core = -1);
+  struct How {
+    std::string log;                                                    // its stderr goes to the end of it
+    int core = -1;                                                      // pins it; -1: may run anywhere
+    std::vector<std::pair<std::string, std::string>> environment = {};  // besides ours
+  };
+  // Starts words[0] (looked for on PATH where it has no slash) with the other words. Its stdout can be read
+  // here.
+  Result<void> start(const std::vector<std::string>& words, const How& how);
+  Result<void> start(const std::vector<std::string>& words, const std::string& log) {
+    return start(words, How{.log = log});
+  }
   // The next line of its stdout, or an error after `limit_ms` or when it ended.
   Result<std::string> line(uint32_t limit_ms);
   // Sends the signal and waits for the end, at most `limit_ms`; the wait status, or -1 if it is still there.
@@ -57,6 +69,9 @@ class Server {
   // SIGTERM; an error where it does not end with status 0 in 20 s.
   Result<void> stop();
   const client::Endpoint& endpoint() const { return endpoint_; }
+  // The operators' listener of the present run, and where its token is.
+  const client::Endpoint& admin() const { return admin_; }
+  std::string token_file() const { return options_.data + "/admin.token"; }
   pid_t pid() const { return child_.pid(); }
   // How often start() had to try again.
   uint32_t retries() const { return retries_; }
@@ -66,6 +81,7 @@ class Server {
   Options options_;
   Child child_;
   client::Endpoint endpoint_{"127.0.0.1", 0};
+  client::Endpoint admin_;
   uint32_t retries_ = 0;
 };
 

@@ -1,13 +1,14 @@
 // twinbench: loads a server as its users would, counts what was lost, repeated or reordered, and measures.
 // Not here: the commands themselves, one file each. One thread.
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <filesystem>
 
 #include "bench/twinbench/crash.h"
-#include "bench/twinbench/fanout.h"
-#include "bench/twinbench/idle.h"
+#include "bench/twinbench/modes.h"
 #include "bench/twinbench/replay.h"
 #include "core/version.h"
 
@@ -85,58 +86,125 @@ void add_crash(CLI::App& app, Common& common, int& status) {
   });
 }
 
-void add_fanout(CLI::App& app, Common& common, int& status) {
-  static bench::FanoutOptions options;
+// What the modes that measure targets side by side take.
+void add_side_by_side(CLI::App& command, bench::CommonOptions& o, bool only_ours) {
+  if (!only_ours) {
+    command
+        .add_option("--target", o.targets, "twinwire, bare, bare-single, a peer's name or file; NAME@URL,PID")
+        ->capture_default_str();
+  }
+  command.add_option("--program", o.program, "The twinwire to start")->capture_default_str();
+  command.add_option("--floors", o.floors, "The folder of the floor programs")->capture_default_str();
+  command.add_option("--peers", o.peers, "The folder of the peers' files")->capture_default_str();
+  command.add_option("--url", o.url, "A twinwire that runs already");
+  command.add_option("--pid", o.pid, "Its process");
+  command.add_option("--set", o.settings, "A further setting of the server, e.g. --set=--ring.slots=4096");
+  command.add_option("--shards", o.shards)->capture_default_str();
+  command.add_option("--transport", o.transport, "mixed: half and half at once")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"sse", "ws", "both", "mixed"}));
+  command.add_option("--repetitions", o.repetitions)->capture_default_str()->check(CLI::PositiveNumber);
+  command.add_option("--warm-up", o.warm_up, "Repetitions before, which do not count")->capture_default_str();
+  command.add_option("--slice-ms", o.slice_ms, "Milliseconds of one turn, at least")->capture_default_str();
+  command.add_option("--bytes", o.content_bytes, "Bytes of a message's content")->capture_default_str();
+  command.add_option("--workers", o.workers, "Reader processes of each target; 0: as descriptors ask for")
+      ->capture_default_str();
+  command.add_flag("!--no-pin", o.pin,
+                   "Pin nothing (targets on core 0, the harness on the others otherwise)");
+  command
+      .add_option("--store-core", o.store_core, "Our store's threads go to this core; -1: with the shards")
+      ->capture_default_str();
+  command.add_flag("--ephemeral", o.ephemeral, "Ephemeral events instead of stored messages");
+  command.add_option("--scratch", o.scratch, "Where data directories and logs go")->capture_default_str();
+  command.add_flag("--json", o.json, "One JSON object instead of a table");
+  command.add_flag("--quiet", o.quiet, "No progress line");
+}
+
+// Defaults that are found from where this program lies: build/bin in the tree.
+bench::CommonOptions found_here() {
+  bench::CommonOptions out;
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  const std::filesystem::path folder = self.parent_path();
+  out.program = folder / "twinwire";
+  out.floors = folder;
+  out.root = folder.parent_path().parent_path();
+  out.peers = out.root + "/bench/peers";
+  return out;
+}
+
+// A command whose options and common options live as long as the program.
+template <typename Options>
+CLI::App* add_mode(CLI::App& app, const char* name, const char* about, Options& options,
+                   bench::CommonOptions& common, int (*mode)(const bench::CommonOptions&, const Options&),
+                   int& status, bool only_ours = false) {
+  CLI::App* command = app.add_subcommand(name, about);
+  common = found_here();
+  add_side_by_side(*command, common, only_ours);
+  if (only_ours) common.targets = {"twinwire"};
+  command->callback([&options, &common, mode, &status] { status = mode(common, options); });
+  return command;
+}
+
+void add_connect(CLI::App& app, int& status) {
+  static bench::ConnectOptions options;
+  static bench::CommonOptions common;
   CLI::App* command =
-      app.add_subcommand("fanout", "One room, N readers: CPU per delivery, beside a bare send() loop");
-  command->add_option("--program", options.program, "The twinwire to start")->required();
-  command->add_option("--floor", options.floor, "The floor_send to start")->required();
+      add_mode(app, "connect", "Storms of connections; --hold: N idle ones, memory, a broadcast", options,
+               common, bench::connect, status);
+  command->add_option("--connections", options.connections)->capture_default_str();
+  command->add_option("--at-once", options.at_once, "Connections that open at the same time")
+      ->capture_default_str();
+  command->add_flag("--hold", options.hold, "Hold them (ours only)");
+  command->add_option("--hold-seconds", options.hold_seconds)->capture_default_str();
+  command->add_option("--heartbeat", options.heartbeat_seconds, "Seconds, with --hold")
+      ->capture_default_str();
+  command->add_flag("!--no-broadcast", options.broadcast, "No message to all at the end of --hold");
+  command->add_option("--bare-pairs", options.bare_pairs, "Bare connections beside, for the slab; 0: none")
+      ->capture_default_str();
+}
+
+void add_fanout(CLI::App& app, int& status) {
+  static bench::FanoutOptions options;
+  static bench::CommonOptions common;
+  CLI::App* command = add_mode(app, "fanout", "One room, N readers, W messages at once: CPU per delivery",
+                               options, common, bench::fanout, status);
   command->add_option("--readers", options.readers, "Readers, one or more numbers")->capture_default_str();
   command->add_option("--window", options.windows, "Messages published and not yet received by all")
       ->capture_default_str();
-  command->add_option("--transport", options.transport)
-      ->capture_default_str()
-      ->check(CLI::IsMember({"sse", "ws", "both"}));
-  command->add_option("--repetitions", options.repetitions)->capture_default_str();
-  command->add_option("--slice-ms", options.slice_ms, "Milliseconds of one turn, at least")
-      ->capture_default_str();
-  command->add_option("--bytes", options.message_bytes, "Bytes of a message's content")
-      ->capture_default_str();
-  command->add_option("--shards", options.shards)->capture_default_str();
-  command->add_flag("!--no-pin", options.pin, "Pin nothing (server on core 0, readers on core 1 otherwise)");
-  command->add_flag("!--ephemeral", options.kept, "Ephemeral events instead of stored messages");
-  command->add_option("--scratch", options.scratch, "Where the data directory goes")->capture_default_str();
-  command->add_option("--set", options.settings, "A further setting of the server");
-  command->add_flag("--json", common.json, "One JSON object instead of a table");
-  command->add_flag("--quiet", common.quiet, "No progress line");
-  command->callback([&common, &status] {
-    options.json = common.json;
-    options.quiet = common.quiet;
-    status = bench::fanout(options);
-  });
 }
 
-void add_idle(CLI::App& app, Common& common, int& status) {
-  static bench::IdleOptions options;
+void add_rate(CLI::App& app, int& status) {
+  static bench::ChatOptions options{.rooms = 0, .members = 100, .rates = {1000}, .seconds = 2};
+  static bench::CommonOptions common;
   CLI::App* command =
-      app.add_subcommand("idle", "Hold N idle connections: memory of each, in user space and slab");
-  command->add_option("--program", options.program, "The twinwire to start")->required();
-  command->add_option("--floor", options.floor, "The floor_send to start, for bare pairs beside");
-  command->add_option("--connections", options.connections)->capture_default_str();
-  command->add_option("--bare-pairs", options.bare_pairs)->capture_default_str();
-  command->add_option("--shards", options.shards)->capture_default_str();
-  command->add_option("--scratch", options.scratch, "Where the data directory goes")->capture_default_str();
-  command->add_option("--set", options.settings, "A further setting of the server");
-  command->add_flag("--json", common.json, "One JSON object instead of tables");
-  command->callback([&common, &status] {
-    options.json = common.json;
-    status = bench::idle(options);
-  });
+      add_mode(app, "rate", "One room, N readers, a fixed rate: latency from the scheduled time", options,
+               common, bench::chat, status);
+  command->add_option("--readers", options.members)->capture_default_str();
+  command->add_option("--rate", options.rates, "Messages a second, one or more numbers")
+      ->capture_default_str();
+  command->add_option("--seconds", options.seconds, "Of one turn")->capture_default_str();
+}
+
+void add_chat(CLI::App& app, int& status) {
+  static bench::ChatOptions options;
+  static bench::CommonOptions common;
+  CLI::App* command = add_mode(app, "chat", "R rooms of M members who talk at a fixed rate", options, common,
+                               bench::chat, status);
+  command->add_option("--rooms", options.rooms)->capture_default_str()->check(CLI::PositiveNumber);
+  command->add_option("--members", options.members)->capture_default_str();
+  command->add_option("--rate", options.rates, "Messages a second in all rooms together")
+      ->capture_default_str();
+  command->add_option("--seconds", options.seconds, "Of one turn")->capture_default_str();
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
   std::signal(SIGPIPE, SIG_IGN);  // a reader of our output that leaves must not leave a mount behind
   CLI::App app{"twinbench: load, measure and check a Twinwire server"};
   app.set_version_flag("--version", std::string(twinwire::version()));
@@ -145,8 +213,10 @@ int main(int argc, char** argv) {
   int status = 0;
   add_replay(app, common, status);
   add_crash(app, common, status);
-  add_fanout(app, common, status);
-  add_idle(app, common, status);
+  add_connect(app, status);
+  add_fanout(app, status);
+  add_rate(app, status);
+  add_chat(app, status);
   CLI11_PARSE(app, argc, argv);
   return status;
 }

@@ -2,7 +2,11 @@
 
 #include <dirent.h>
 #include <fmt/format.h>
+#include <sched.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -129,5 +133,46 @@ SlabUse growth(const SlabUse& before, const SlabUse& after) {
   }
   return out;
 }
+
+std::vector<pid_t> tree_of(pid_t pid) {
+  std::vector<pid_t> out{pid};
+  for (size_t i = 0; i < out.size(); ++i) {
+    const std::string folder = fmt::format("/proc/{}/task", out[i]);
+    DIR* threads = opendir(folder.c_str());
+    if (threads == nullptr) continue;
+    while (const dirent* entry = readdir(threads)) {
+      if (entry->d_name[0] == '.') continue;
+      std::istringstream children(read_file(fmt::format("{}/{}/children", folder, entry->d_name)));
+      for (pid_t child = 0; children >> child;) out.push_back(child);
+    }
+    closedir(threads);
+  }
+  return out;
+}
+
+void pin_this_thread(const std::vector<int>& cores) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const int core : cores) CPU_SET(core, &set);
+  sched_setaffinity(0, sizeof set, &set);
+}
+
+void pin_other_threads(pid_t pid, std::string_view name_prefix, int core) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(core, &set);
+  const std::string folder = fmt::format("/proc/{}/task", pid);
+  DIR* threads = opendir(folder.c_str());
+  if (threads == nullptr) return;
+  while (const dirent* entry = readdir(threads)) {
+    if (entry->d_name[0] == '.') continue;
+    const std::string name = read_file(fmt::format("{}/{}/comm", folder, entry->d_name));
+    const pid_t thread = std::atoi(entry->d_name);
+    if (thread != pid && !name.starts_with(name_prefix)) sched_setaffinity(thread, sizeof set, &set);
+  }
+  closedir(threads);
+}
+
+int cores_here() { return static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN))); }
 
 }  // namespace twinwire::bench

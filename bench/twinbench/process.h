@@ -8,6 +8,8 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace twinwire::bench {
 
@@ -18,6 +20,8 @@ struct ProcessUse {
 };
 // Nothing where there is no such process or it may not be read.
 std::optional<uint64_t> cpu_nanos_of(pid_t pid);
+// The process and its living descendants.
+std::vector<pid_t> tree_of(pid_t pid);
 std::optional<ProcessUse> use_of(pid_t pid);
 
 // What the kernel's slab holds for sockets, files, polls and small allocations, by cache, in bytes. File
@@ -28,5 +32,10 @@ struct SlabUse {
 };
 SlabUse slab_use();
 SlabUse growth(const SlabUse& before, const SlabUse& after);
+
+void pin_this_thread(const std::vector<int>& cores);
+// Moves the threads of a process whose name does not begin with `name_prefix` to a core.
+void pin_other_threads(pid_t pid, std::string_view name_prefix, int core);
+int cores_here();
 
 }  // namespace twinwire::bench
