@@ -56,6 +56,11 @@ std::string BlockingStream::until(std::string_view words, uint32_t limit_ms) {
   return out;
 }
 
+std::string BlockingStream::until_quiet(std::string_view words, uint32_t limit_ms, uint32_t quiet_ms) {
+  std::string out = until(words, limit_ms);
+  return out.empty() ? out : out + rest(quiet_ms);
+}
+
 std::string BlockingStream::rest(uint32_t quiet_ms) {
   while (fill(quiet_ms)) {
   }
@@ -76,7 +81,7 @@ Result<Learned> learn(const client::Endpoint& to, const Dialect& ours, Form form
   if (!reader.open() || !reader.send(client::encode(request, to)))
     return fail(Code::internal, "the server does not accept");
   Learned out;
-  out.greeting = reader.until(ours.reading(form)->live, kLimitMs) + reader.rest(kQuietMs);
+  out.greeting = reader.until_quiet(ours.reading(form)->live, kLimitMs, kQuietMs);
   const std::string content = marked_content({0, 0}, content_bytes);
   const std::string publisher = user_name('S', 0);  // as long as the publishers' names in a run
   const Blanks blanks{.room = room, .user = publisher, .content = content};
@@ -88,7 +93,7 @@ Result<Learned> learn(const client::Endpoint& to, const Dialect& ours, Form form
   post.body = filled(ours.post->body, blanks);
   if (BlockingStream::ask(to, post).find("\"success\":true") == std::string::npos)
     return fail(Code::internal, "the server refused a message");
-  const std::string frame = reader.until(content, kLimitMs) + reader.rest(kQuietMs);
+  const std::string frame = reader.until_quiet(content, kLimitMs, kQuietMs);
   const size_t at = frame.find(content);
   if (out.greeting.empty() || at == std::string::npos)
     return fail(Code::internal, "the server's frame cannot be learned");

@@ -23,6 +23,8 @@ class BlockingStream {
   // All that came since the last call, up to the end of `words`, which is looked for; empty: it did not come
   // in time.
   std::string until(std::string_view words, uint32_t limit_ms);
+  // The same with all that comes behind it until nothing has come for `quiet_ms`.
+  std::string until_quiet(std::string_view words, uint32_t limit_ms, uint32_t quiet_ms);
   // Whatever comes until nothing has come for `quiet_ms`.
   std::string rest(uint32_t quiet_ms);
   // A request and its whole answer, on a connection of its own that the server closes.

@@ -242,7 +242,10 @@ void Crowd::come_back(uint32_t count, Nanos began) {
 }
 
 bool Crowd::restart(uint32_t index) {
-  if (!readers_[index]->live()) return false;
+  const Reader& reader = *readers_[index];
+  if (!reader.live() || reader.next() == kUnknown || reader.next() == 0) return false;
+  // Only where it can say from where it goes on: the answer to its last message may not have come yet.
+  if (cursors_ && cursors_(room_of(index), reader.next() - 1).empty()) return false;
   readers_[index]->close();
   readers_[index]->open(client::monotonic_now());
   return true;

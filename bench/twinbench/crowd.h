@@ -65,7 +65,8 @@ class Crowd {
   void set_retrying(bool retrying) { retrying_ = retrying; }
   // The slow ones read so many bytes a second each; 0: as fast as they can.
   void throttle(uint64_t bytes_per_second);
-  // One of them ends and comes back at once. False where it is not live.
+  // One of them ends and comes back at once with its cursor. False where it is not live or its cursor is
+  // unknown.
   bool restart(uint32_t index);
 
   uint32_t room_of(uint32_t index) const {

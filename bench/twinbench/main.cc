@@ -198,6 +198,61 @@ void add_chat(CLI::App& app, int& status) {
   command->add_option("--seconds", options.seconds, "Of one turn")->capture_default_str();
 }
 
+void add_resume(CLI::App& app, int& status) {
+  static bench::ResumeOptions options;
+  static bench::CommonOptions common;
+  CLI::App* command =
+      add_mode(app, "resume", "Clients are cut, messages published, all come back with a cursor", options,
+               common, bench::resume, status, true);
+  command->add_option("--clients", options.clients)->capture_default_str();
+  command->add_option("--messages", options.messages, "Messages in each room meanwhile")
+      ->capture_default_str();
+  command->add_option("--rooms", options.rooms)->capture_default_str();
+  command->add_option("--at-once", options.at_once, "Clients that open at the same time")
+      ->capture_default_str();
+  command->add_flag("--kill", options.kill, "kill -9 meanwhile, and start again");
+}
+
+void add_publish(CLI::App& app, int& status) {
+  static bench::PublishOptions options;
+  static bench::CommonOptions common;
+  CLI::App* command = add_mode(app, "publish", "Many publishers, pipelined WebSockets: CPU per message",
+                               options, common, bench::publish, status, true);
+  command->add_option("--publishers", options.publishers)->capture_default_str();
+  command->add_option("--depth", options.depth, "Commands unanswered on each connection")
+      ->capture_default_str();
+  command->add_option("--seconds", options.seconds, "Of one turn")->capture_default_str();
+  command->add_option("--ack", options.acks)
+      ->capture_default_str()
+      ->check(CLI::IsMember({"stored", "accepted"}));
+}
+
+void add_slow(CLI::App& app, int& status) {
+  static bench::SlowOptions options;
+  static bench::CommonOptions common;
+  CLI::App* command =
+      add_mode(app, "slow", "A share of the readers takes a few bytes a second, later all of it", options,
+               common, bench::slow, status, true);
+  command->add_option("--readers", options.readers)->capture_default_str();
+  command->add_option("--share", options.share)->capture_default_str()->check(CLI::Range(0.0, 1.0));
+  command->add_option("--bytes-per-second", options.bytes_per_second)->capture_default_str();
+  command->add_option("--rate", options.rate, "Messages a second")->capture_default_str();
+  command->add_option("--seconds", options.seconds)->capture_default_str();
+}
+
+void add_soak(CLI::App& app, int& status) {
+  static bench::SoakOptions options;
+  static bench::CommonOptions common;
+  CLI::App* command = add_mode(app, "soak", "A rate with disconnects for a long time: memory's slope",
+                               options, common, bench::soak, status, true);
+  command->add_option("--readers", options.readers)->capture_default_str();
+  command->add_option("--rooms", options.rooms)->capture_default_str()->check(CLI::PositiveNumber);
+  command->add_option("--rate", options.rate, "Messages a second in all rooms together")
+      ->capture_default_str();
+  command->add_option("--seconds", options.seconds)->capture_default_str();
+  command->add_option("--cuts", options.cuts, "Readers cut a second")->capture_default_str();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -217,6 +272,10 @@ int main(int argc, char** argv) {
   add_fanout(app, status);
   add_rate(app, status);
   add_chat(app, status);
+  add_resume(app, status);
+  add_publish(app, status);
+  add_slow(app, status);
+  add_soak(app, status);
   CLI11_PARSE(app, argc, argv);
   return status;
 }

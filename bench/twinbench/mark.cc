@@ -167,8 +167,18 @@ void EventScanner::take_payload(std::string_view piece, const Rules& rules, Sink
   }
   if (text_ == Text::answer) return;
   for (size_t at = 0; at < piece.size();) {
-    emit(sink);  // several messages in one frame
+    const bool had = pending_;
+    const Mark before = mark_;
+    pending_ = false;
     at = look(piece, at);
+    if (!had) continue;
+    // Several messages in one frame: each has come when the next begins, the last with the frame's end.
+    if (pending_) {
+      sink.on_mark(before);
+    } else {
+      mark_ = before;
+      pending_ = true;
+    }
   }
 }
 

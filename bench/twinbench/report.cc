@@ -200,6 +200,7 @@ std::string Report::table(const std::vector<Column>& columns) const {
   };
   for (size_t i = 0; i < rows.size(); ++i) {
     const Row& row = rows[i];
+    if (!row.failure.empty() && row.samples.empty()) continue;  // the notes say why
     std::vector<std::string> cells{row.target, row.transport};
     for (const Column& column : columns) {
       const auto fact = std::find_if(row.facts.begin(), row.facts.end(),
@@ -213,9 +214,7 @@ std::string Report::table(const std::vector<Column>& columns) const {
     cells.push_back(client::with_thousands(row.lost));
     cells.push_back(client::with_thousands(row.repeated));
     cells.push_back(client::with_thousands(row.reordered));
-    cells.push_back(row.failure.empty() ? fmt::format("{:.0f} %{}", row.harness_busy * 100,
-                                                      row.limited() ? " (the limit)" : "")
-                                        : row.failure);
+    cells.push_back(fmt::format("{:.0f} %{}", row.harness_busy * 100, row.limited() ? " (the limit)" : ""));
     table.add(std::move(cells));
   }
   return table.text(client::Paint::for_stdout());

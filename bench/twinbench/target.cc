@@ -90,9 +90,9 @@ Result<void> Target::start(const TwinwireWords& words) {
     if (kind_ == Kind::bare) started = start_bare();
   }
   if (kind_ == Kind::twinwire && !found_) {
-    std::vector<std::string> settings{fmt::format("--server.shards={}", options_.shards),
-                                      "--presence.enabled=false", "--limits.commands_per_second=1000000",
-                                      "--limits.commands_burst=1000000"};
+    std::vector<std::string> settings{
+        fmt::format("--server.shards={}", options_.shards), "--presence.enabled=false", "--drain.seconds=0",
+        "--limits.commands_per_second=1000000", "--limits.commands_burst=1000000"};
     settings.insert(settings.end(), options_.settings.begin(), options_.settings.end());
     server_ = std::make_unique<Server>(Server::Options{.program = options_.program,
                                                        .data = folder_ + "/data-" + name_,
@@ -103,7 +103,6 @@ Result<void> Target::start(const TwinwireWords& words) {
     endpoint_ = server_->endpoint();
     if (started && options_.store_core >= 0) pin_other_threads(server_->pid(), "shard-", options_.store_core);
   }
-  tree_ = started && root_pid() > 0 ? tree_of(root_pid()) : std::vector<pid_t>();
   return started;
 }
 
@@ -164,20 +163,23 @@ Result<void> Target::stop() {
 Result<void> Target::kill_and_restart() {
   if (!server_) return fail(Code::invalid_argument, "only a twinwire that was started here can be killed");
   server_->kill();
-  const Result<void> started = server_->start();
-  if (started) tree_ = tree_of(server_->pid());
-  return started;
+  return server_->start();
+}
+
+std::vector<pid_t> Target::processes() const {
+  const pid_t root = root_pid();
+  return root > 0 ? tree_of(root) : std::vector<pid_t>();
 }
 
 uint64_t Target::cpu_nanos() const {
   uint64_t out = 0;
-  for (const pid_t pid : tree_) out += cpu_nanos_of(pid).value_or(0);
+  for (const pid_t pid : processes()) out += cpu_nanos_of(pid).value_or(0);
   return out;
 }
 
 ProcessUse Target::use() const {
   ProcessUse out;
-  for (const pid_t pid : tree_) {
+  for (const pid_t pid : processes()) {
     const ProcessUse one = use_of(pid).value_or(ProcessUse{});
     out.cpu_nanos += one.cpu_nanos;
     out.resident_bytes += one.resident_bytes;

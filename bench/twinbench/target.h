@@ -71,6 +71,7 @@ class Target {
   Result<void> start_peer();
   Result<void> start_bare();
   pid_t root_pid() const;
+  std::vector<pid_t> processes() const;  // it and its descendants
 
   const CommonOptions& options_;
   Kind kind_ = Kind::peer;
@@ -84,7 +85,6 @@ class Target {
   bool found_ = false;
   std::unique_ptr<Server> server_;
   Child child_;
-  std::vector<pid_t> tree_;
 };
 
 }  // namespace twinwire::bench

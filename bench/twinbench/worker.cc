@@ -17,7 +17,8 @@ using client::Nanos;
 
 constexpr Nanos kPatience = 30 * kSecond;  // without any progress, before an order fails
 constexpr Nanos kArrival = 10 * kSecond;   // for what was said to come, at the end of a talk
-constexpr Nanos kLookAround = 200'000;     // between two looks at what other processes have
+constexpr Nanos kGrace = 300 * kMillisecond;
+constexpr Nanos kLookAround = 200'000;  // between two looks at what other processes have
 constexpr size_t kOrderBytes = 64 * 1024;
 constexpr std::string_view kEventId = "\"eventId\":\"";
 
@@ -64,6 +65,12 @@ Worker::Worker(Options options, Shared shared)
     : options_(std::move(options)), shared_(shared), totals_(options_.rooms, 0), random_(options_.index + 1) {
   options_.crowd.dialect = &options_.dialect;
   crowd_ = std::make_unique<Crowd>(loop_, options_.crowd, tally());
+  const uint32_t per_room = shared_.head->cursors_per_room;
+  if (per_room == 0) return;
+  crowd_->set_cursors([this, per_room](uint32_t room, uint32_t number) -> std::string_view {
+    return number < per_room ? shared_.cursors[uint64_t{room} * per_room + number].data()
+                             : std::string_view();
+  });
 }
 
 Worker::~Worker() = default;
@@ -276,7 +283,7 @@ Answer Worker::talk(const Order& order) {
       crowd_->restart(static_cast<uint32_t>(random_() % crowd_->size()));
     const Nanos next = std::min(due_of(said, order.rate), end);
     const Nanos moment = client::monotonic_now();
-    loop_.run_once(next > moment ? next - moment : 0);
+    loop_.run_once(next > moment && !order.spin ? next - moment : 0);
   }
   const Nanos took = client::monotonic_now() - order.start;
   const uint64_t expected = said * audience_size;
@@ -286,7 +293,7 @@ Answer Worker::talk(const Order& order) {
                                 crowd_->missing([this](uint32_t room) { return total_of(room); }) == 0
                           : deliveries() - base >= expected;
   };
-  run_until(kArrival, all_came);
+  run_until(order.some_lag ? kGrace : kArrival, all_came);
   if (speakers_) run_until(kArrival, [this] { return speakers_->unanswered() == 0; });
   Answer out = done(said);
   out.seconds = static_cast<double>(took) / 1e9;
@@ -355,11 +362,6 @@ Answer Worker::pump(const Order& order) {
 Answer Worker::come_back(const Order& order) {
   crowd_->set_goal(order.count);
   crowd_->set_retrying(true);
-  crowd_->set_cursors([this](uint32_t room, uint32_t number) -> std::string_view {
-    const uint32_t per_room = shared_.head->cursors_per_room;
-    if (number >= per_room) return {};
-    return shared_.cursors[uint64_t{room} * per_room + number].data();
-  });
   tally().complete.set(0);
   Nanos limit = client::monotonic_now() + kPatience;
   uint64_t before = 0;

@@ -44,6 +44,8 @@ struct Order {
   bool by_post = false;
   bool by_members = false;  // talk: a member says it
   bool racing = false;
+  bool some_lag = false;  // talk: not every reader is waited for at the end
+  bool spin = false;      // talk: never sleeps, so that no wake-up of the harness is in a latency
   uint64_t nanos = 0;
   client::Nanos start = 0;
   double rate = 0;

@@ -44,7 +44,8 @@ TEST(Dialect, BlanksAreFilledAndOtherBracesStay) {
 TEST(Dialect, WhatCannotBeUsedIsSaid) {
   EXPECT_FALSE(parse_peer("[]"));
   EXPECT_FALSE(parse_peer("{}"));
-  EXPECT_FALSE(parse_peer(R"({"name":"x","readers":{},"publish":{"via":"post","target":"/","body":"{content}"}})"));
+  EXPECT_FALSE(
+      parse_peer(R"({"name":"x","readers":{},"publish":{"via":"post","target":"/","body":"{content}"}})"));
   EXPECT_FALSE(parse_peer(R"({"name":"x","readers":{"sse":{"target":"/"}}})"));
   EXPECT_FALSE(parse_peer(
       R"({"name":"x","readers":{"sse":{"target":"/"}},"publish":{"via":"fax","target":"/","body":"{content}"}})"));

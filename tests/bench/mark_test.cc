@@ -67,8 +67,9 @@ TEST(Mark, WhatIsNoMarkIsRefused) {
 }
 
 TEST(Mark, AnEventOfAStreamHasComeWithItsBlankLine) {
-  const std::string events = "id: 1\ndata: {\"content\":\"" + content(7) + "\"}\n\n: heart\n\nid: 2\r\ndata: ~" +
-                             content(8) + "\r\n\r\ndata: ~~~\n\ndata: " + content(9) + "\n";
+  const std::string events = "id: 1\ndata: {\"content\":\"" + content(7) +
+                             "\"}\n\n: heart\n\nid: 2\r\ndata: ~" + content(8) +
+                             "\r\n\r\ndata: ~~~\n\ndata: " + content(9) + "\n";
   for (const size_t step : {size_t{1}, size_t{2}, size_t{13}, size_t{29}, size_t{30}, events.size()})
     EXPECT_EQ(scan(Form::sse, events, step), (Strings{"mark 7", "mark 8"})) << step;
   for (const size_t step : {size_t{1}, size_t{7}, size_t{1000}})
@@ -87,7 +88,8 @@ TEST(Mark, AWebSocketMessageHasComeWithItsFrame) {
   const std::string unfinished = server_frame(WsOpcode::text, content(4));
   bytes += unfinished.substr(0, unfinished.size() - 1);
   const EventScanner::Rules rules{.answer = "{\"type\":\"reply\"", .small_texts = true};
-  const Strings wanted{"mark 1", "ping are you there", "text 2", "answer", "mark 2", "mark 3", "text ", "close"};
+  const Strings wanted{"mark 1", "ping are you there", "text 2", "answer", "mark 2", "mark 3", "text ",
+                       "close"};
   for (const size_t step : {size_t{1}, size_t{3}, size_t{64}, bytes.size()})
     EXPECT_EQ(scan(Form::ws, bytes, step, rules), wanted) << step;
 }

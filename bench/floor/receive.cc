@@ -1,0 +1,317 @@
+// floor_receive: the least that receiving costs on io_uring with direct descriptors: multishot accept into a
+// table, an armed poll for each connection, a receive with buffer selection when it fires, and a reply if
+// wanted. A connection's first request (up to its blank line) is answered with bytes told beforehand; every
+// WebSocket frame after it with the reply. Nothing is decoded but the length of a frame. What it costs is the
+// floor of accepting and of publishing.
+//   A connection that begins with "BARE\n" says `sse SIZE\n BYTES`, `ws SIZE\n BYTES` (greetings), `reply
+//   SIZE\n BYTES` (size 0: none is sent); "ok\n" after each.
+// Prints "floor ready PORT"; ends by a signal. One thread.
+#include <arpa/inet.h>
+#include <liburing.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+constexpr unsigned kSubmissions = 512;
+constexpr unsigned kCompletions = 16384;
+constexpr unsigned kBuffers = 1024;
+constexpr size_t kBufferBytes = 4096;
+constexpr int kGroup = 0;
+constexpr unsigned kTableMax = 32768;
+constexpr int kSendFlags = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL;
+
+enum class Kind : uint64_t { accept, poll, receive, send, close };
+
+uint64_t tag(Kind kind, unsigned index) { return static_cast<uint64_t>(kind) << 32 | index; }
+
+[[noreturn]] void die(const char* what) {
+  std::perror(what);
+  std::exit(1);
+}
+
+struct Connection {
+  enum class Role : uint8_t { unknown, stream, control } role = Role::unknown;
+  bool polled = false;
+  uint64_t skip = 0;   // bytes of a frame still to come
+  std::string unread;  // what is not whole yet
+};
+
+class Receiver {
+ public:
+  void run();
+
+ private:
+  void listen_on_loopback();
+  void set_up();
+  io_uring_sqe* next();
+  void arm_accept();
+  void arm_poll(unsigned index);
+  void arm_receive(unsigned index);
+  void handle(const io_uring_cqe& cqe);
+  void on_received(unsigned index, const io_uring_cqe& cqe);
+  void take(unsigned index, std::string_view bytes);
+  void take_orders(unsigned index);
+  // How many frames end in these bytes.
+  uint64_t count_frames(Connection& connection, std::string_view bytes);
+  void send_bytes(unsigned index, const std::string& bytes);
+  void send_replies(unsigned index, uint64_t count);
+  char* buffer(unsigned id) { return memory_ + id * kBufferBytes; }
+
+  io_uring ring_{};
+  io_uring_buf_ring* buffers_ = nullptr;
+  char* memory_ = nullptr;
+  int listener_ = -1;
+  std::vector<Connection> connections_;
+  std::string greeting_sse_ = "HTTP/1.1 200 OK\r\n\r\n";
+  std::string greeting_ws_ = "HTTP/1.1 101 Switching Protocols\r\n\r\n";
+  std::string reply_;
+  std::string replies_;  // many in a row, so that any number is one send
+  uint64_t replies_max_ = 0;
+};
+
+void Receiver::listen_on_loopback() {
+  listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  const int on = 1;
+  setsockopt(listener_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 || listen(listener_, 4096) != 0)
+    die("listen");
+  getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
+  std::printf("floor ready %u\n", ntohs(address.sin_port));
+  std::fflush(stdout);
+}
+
+void Receiver::set_up() {
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+  io_uring_params params{};
+  params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE;
+  params.cq_entries = kCompletions;
+  if (io_uring_queue_init_params(kSubmissions, &ring_, &params) != 0) die("io_uring");
+  const auto table = static_cast<unsigned>(std::min<rlim_t>(files.rlim_cur, kTableMax));
+  if (io_uring_register_files_sparse(&ring_, table) != 0) die("table");
+  connections_.resize(table);
+  const size_t ring_bytes = kBuffers * sizeof(io_uring_buf);
+  void* memory = mmap(nullptr, ring_bytes + kBuffers * kBufferBytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) die("mmap");
+  buffers_ = static_cast<io_uring_buf_ring*>(memory);
+  memory_ = static_cast<char*>(memory) + ring_bytes;
+  io_uring_buf_reg group{};
+  group.ring_addr = reinterpret_cast<uint64_t>(buffers_);
+  group.ring_entries = kBuffers;
+  group.bgid = kGroup;
+  if (io_uring_register_buf_ring(&ring_, &group, 0) != 0) die("buffers");
+  io_uring_buf_ring_init(buffers_);
+  for (unsigned i = 0; i < kBuffers; ++i) {
+    io_uring_buf_ring_add(buffers_, buffer(i), kBufferBytes, static_cast<unsigned short>(i),
+                          io_uring_buf_ring_mask(kBuffers), static_cast<int>(i));
+  }
+  io_uring_buf_ring_advance(buffers_, kBuffers);
+}
+
+io_uring_sqe* Receiver::next() {
+  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+  if (sqe != nullptr) return sqe;
+  io_uring_submit(&ring_);
+  return io_uring_get_sqe(&ring_);
+}
+
+void Receiver::arm_accept() {
+  io_uring_sqe* sqe = next();
+  io_uring_prep_multishot_accept_direct(sqe, listener_, nullptr, nullptr, 0);
+  io_uring_sqe_set_data64(sqe, tag(Kind::accept, 0));
+}
+
+void Receiver::arm_poll(unsigned index) {
+  io_uring_sqe* sqe = next();
+  io_uring_prep_poll_multishot(sqe, static_cast<int>(index), POLLIN | POLLRDHUP);
+  sqe->flags |= IOSQE_FIXED_FILE;
+  io_uring_sqe_set_data64(sqe, tag(Kind::poll, index));
+  connections_[index].polled = true;
+}
+
+void Receiver::arm_receive(unsigned index) {
+  io_uring_sqe* sqe = next();
+  io_uring_prep_recv(sqe, static_cast<int>(index), nullptr, kBufferBytes, 0);
+  sqe->flags |= IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
+  sqe->buf_group = kGroup;
+  io_uring_sqe_set_data64(sqe, tag(Kind::receive, index));
+}
+
+void Receiver::send_bytes(unsigned index, const std::string& bytes) {
+  io_uring_sqe* sqe = next();
+  io_uring_prep_send(sqe, static_cast<int>(index), bytes.data(), bytes.size(), kSendFlags);
+  sqe->flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
+  io_uring_sqe_set_data64(sqe, tag(Kind::send, index));
+}
+
+void Receiver::send_replies(unsigned index, uint64_t count) {
+  if (reply_.empty()) return;
+  for (; count > 0; count -= std::min(count, replies_max_)) {
+    io_uring_sqe* sqe = next();
+    io_uring_prep_send(sqe, static_cast<int>(index), replies_.data(),
+                       reply_.size() * std::min(count, replies_max_), kSendFlags);
+    sqe->flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_sqe_set_data64(sqe, tag(Kind::send, index));
+  }
+}
+
+uint64_t Receiver::count_frames(Connection& connection, std::string_view bytes) {
+  uint64_t out = 0;
+  while (!bytes.empty()) {
+    if (connection.skip > 0) {
+      const uint64_t take = std::min<uint64_t>(connection.skip, bytes.size());
+      bytes.remove_prefix(take);
+      connection.skip -= take;
+      if (connection.skip == 0) ++out;
+      continue;
+    }
+    // A head may be cut: its bytes wait.
+    connection.unread.append(bytes.substr(0, 1));
+    bytes.remove_prefix(1);
+    const std::string& head = connection.unread;
+    if (head.size() < 2) continue;
+    const auto length = static_cast<uint8_t>(head[1] & 0x7f);
+    const size_t more = length == 126 ? 2 : length == 127 ? 8 : 0;
+    if (head.size() < 2 + more) continue;
+    uint64_t payload = more == 0 ? length : 0;
+    for (size_t i = 0; i < more; ++i) payload = payload << 8 | static_cast<uint8_t>(head[2 + i]);
+    connection.skip = payload + ((head[1] & 0x80) != 0 ? 4 : 0);
+    connection.unread.clear();
+    if (connection.skip == 0) ++out;
+  }
+  return out;
+}
+
+void Receiver::take_orders(unsigned index) {
+  std::string& unread = connections_[index].unread;
+  while (true) {
+    const size_t end = unread.find('\n');
+    const size_t space = unread.find(' ');
+    if (end == std::string::npos || space > end) return;
+    const size_t size = std::strtoul(unread.c_str() + space, nullptr, 10);
+    if (unread.size() - end - 1 < size) return;
+    const std::string what = unread.substr(0, space);
+    const std::string bytes = unread.substr(end + 1, size);
+    unread.erase(0, end + 1 + size);
+    if (what == "ws") {
+      greeting_ws_ = bytes;
+    } else if (what == "sse") {
+      greeting_sse_ = bytes;
+    } else {
+      reply_ = bytes;
+      replies_max_ = reply_.empty() ? 0 : std::max<size_t>(1, 65536 / reply_.size());
+      replies_.clear();
+      for (uint64_t i = 0; i < replies_max_; ++i) replies_ += reply_;
+    }
+    static const std::string ok = "ok\n";
+    send_bytes(index, ok);
+  }
+}
+
+void Receiver::take(unsigned index, std::string_view bytes) {
+  Connection& connection = connections_[index];
+  if (connection.role == Connection::Role::stream) {
+    send_replies(index, count_frames(connection, bytes));
+    return;
+  }
+  connection.unread.append(bytes);
+  if (connection.role == Connection::Role::unknown && connection.unread.starts_with("BARE\n")) {
+    connection.role = Connection::Role::control;
+    connection.unread.erase(0, 5);
+  }
+  if (connection.role == Connection::Role::control) return take_orders(index);
+  const size_t end = connection.unread.find("\r\n\r\n");
+  if (end == std::string::npos) return;
+  send_bytes(index, connection.unread.starts_with("GET /ws") ? greeting_ws_ : greeting_sse_);
+  const std::string rest = connection.unread.substr(end + 4);
+  connection.unread.clear();
+  connection.unread.shrink_to_fit();
+  connection.role = Connection::Role::stream;
+  if (!rest.empty()) send_replies(index, count_frames(connection, rest));
+}
+
+void Receiver::on_received(unsigned index, const io_uring_cqe& cqe) {
+  if (cqe.res == -ENOBUFS) return arm_receive(index);
+  if (cqe.res == -EAGAIN) return;
+  if (cqe.res <= 0) {
+    connections_[index] = Connection();
+    io_uring_sqe* sqe = next();
+    io_uring_prep_close_direct(sqe, index);
+    io_uring_sqe_set_data64(sqe, tag(Kind::close, index));
+    return;
+  }
+  const unsigned id = cqe.flags >> IORING_CQE_BUFFER_SHIFT;
+  const auto size = static_cast<size_t>(cqe.res);
+  take(index, {buffer(id), size});
+  io_uring_buf_ring_add(buffers_, buffer(id), kBufferBytes, static_cast<unsigned short>(id),
+                        io_uring_buf_ring_mask(kBuffers), 0);
+  io_uring_buf_ring_advance(buffers_, 1);
+  if (!connections_[index].polled) {
+    arm_poll(index);
+  } else if (size == kBufferBytes) {
+    arm_receive(index);  // more may be there, and the poll tells only what is new
+  }
+}
+
+void Receiver::handle(const io_uring_cqe& cqe) {
+  const auto kind = static_cast<Kind>(cqe.user_data >> 32);
+  const auto index = static_cast<unsigned>(cqe.user_data);
+  switch (kind) {
+    case Kind::accept:
+      if (cqe.res >= 0) {
+        connections_[static_cast<unsigned>(cqe.res)] = Connection();
+        arm_receive(static_cast<unsigned>(cqe.res));  // the request mostly is there
+      }
+      if (!(cqe.flags & IORING_CQE_F_MORE)) arm_accept();
+      return;
+    case Kind::poll:
+      if (cqe.res > 0) arm_receive(index);
+      if (!(cqe.flags & IORING_CQE_F_MORE) && cqe.res > 0) arm_poll(index);
+      return;
+    case Kind::receive:
+      return on_received(index, cqe);
+    case Kind::send:
+    case Kind::close:
+      return;  // of a connection that has ended
+  }
+}
+
+void Receiver::run() {
+  set_up();
+  listen_on_loopback();
+  arm_accept();
+  std::vector<io_uring_cqe> batch;
+  while (true) {
+    io_uring_submit_and_wait(&ring_, 1);
+    batch.clear();
+    unsigned head = 0;
+    io_uring_cqe* cqe = nullptr;
+    io_uring_for_each_cqe(&ring_, head, cqe) batch.push_back(*cqe);
+    io_uring_cq_advance(&ring_, static_cast<unsigned>(batch.size()));
+    for (const io_uring_cqe& each : batch) handle(each);
+  }
+}
+
+}  // namespace
+
+int main() { Receiver().run(); }
