@@ -15,9 +15,11 @@
 namespace twinwire::bench {
 namespace {
 
-constexpr unsigned kSettleSeconds = 2;
+constexpr unsigned kSettleMs = 2000;
+constexpr uint32_t kFew = 1000;  // connections that need no rest before memory is looked at
 constexpr client::Nanos kBroadcastLimit = 120 * client::kSecond;
 
+void rest(uint32_t connections) { usleep((connections < kFew ? kSettleMs / 10 : kSettleMs) * 1000); }
 double us(uint64_t nanos) { return static_cast<double>(nanos) / 1000; }
 double per(uint64_t bytes, uint32_t count) { return static_cast<double>(bytes) / count; }
 
@@ -47,10 +49,10 @@ Result<SlabUse> bare_pairs(const CommonOptions& common, uint32_t count, const Le
   options.dialect = (*bare)->dialect();
   options.readers = count;
   if (Result<void> started = crew.start(options); !started) return started.error();
-  sleep(kSettleSeconds);
+  rest(count);
   const SlabUse before = slab_use();
   if (const Result<Answer> opened = crew.open(200); !opened) return opened.error();
-  sleep(kSettleSeconds);
+  rest(count);
   return growth(before, slab_use());
 }
 
@@ -92,14 +94,14 @@ Result<void> broadcast(Side& side, Held& held) {
 
 Result<void> hold_all(Arena& arena, const ConnectOptions& options, Held& held) {
   Side& side = *arena.ours();
-  sleep(kSettleSeconds);
+  rest(options.connections);
   held.before = side.target->use();
   const SlabUse slab = slab_use();
   const Result<Arena::Cost> cost = arena.cost_of(side, [&] { return side.crew.open(options.at_once); });
   if (!cost) return cost.error();
   held.connect_seconds = cost->seconds;
   held.connect_cpu_nanos = cost->cpu_nanos;
-  sleep(kSettleSeconds);
+  rest(options.connections);
   held.after = side.target->use();
   held.pair = growth(slab, slab_use());
   const uint64_t cpu = side.target->cpu_nanos();

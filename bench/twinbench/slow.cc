@@ -12,7 +12,7 @@
 namespace twinwire::bench {
 namespace {
 
-constexpr double kCalmSeconds = 5;  // before anybody is slow
+constexpr double kCalmSecondsMax = 5;  // before anybody is slow
 constexpr client::Nanos kLead = 5 * client::kMillisecond;
 
 double us(uint64_t nanos) { return static_cast<double>(nanos) / 1000; }
@@ -56,8 +56,9 @@ Result<void> Slow::throttle(uint32_t bytes_per_second) {
 }
 
 Result<void> Slow::run(Row& row) {
-  if (const Result<client::Histogram> warm = talk(1); !warm) return warm.error();
-  const Result<client::Histogram> calm = talk(kCalmSeconds);
+  if (const Result<client::Histogram> warm = talk(std::min(1.0, options_.seconds)); !warm)
+    return warm.error();
+  const Result<client::Histogram> calm = talk(std::min(kCalmSecondsMax, options_.seconds));
   if (!calm) return calm.error();
   const ProcessUse before = side_.target->use();
   if (Result<void> done = throttle(options_.bytes_per_second); !done) return done;
