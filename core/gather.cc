@@ -72,9 +72,8 @@ std::string stats_json(Shard& shard, const Piece& sum) {
   o.field("epoch", shard.cursor({0}).text().substr(0, 12));
   o.field("deliver", shard.config().server.deliver == DeliverPolicy::commit ? "commit" : "publish");
   o.field("shards", engine.shard_count());
-  o.raw("connections",
-        fmt::format(R"({{"sse":{},"ws":{},"poll":{},"http":{}}})", sum.streams.sse, sum.streams.ws,
-                    sum.streams.poll, plain_connections(sum)));
+  o.raw("connections", fmt::format(R"({{"sse":{},"ws":{},"poll":{},"http":{}}})", sum.streams.sse,
+                                   sum.streams.ws, sum.streams.poll, plain_connections(sum)));
   o.field("sessions", sum.sessions).field("rooms", sum.rooms).field("users", sum.users);
   o.raw("events", fmt::format(R"({{"published":{},"delivered":{},"stored":{},"unsaved":{}}})", m.published,
                               m.delivered, store.stored_events.load(std::memory_order_relaxed),

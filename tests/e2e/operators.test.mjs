@@ -1,11 +1,14 @@
 // What operators are told: counts over all shards; and what a backend may count on: its numbers stay as they are, a
 // batch is one command.
 import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 
 import { curl, npmEventSource, npmWebSocket, poll, post, send, sleep } from '../support/clients.mjs';
 import { Raw, frame, rawWebSocket } from '../support/raw.mjs';
-import { Server } from '../support/server.mjs';
+import { Server, bin } from '../support/server.mjs';
 
 let server;
 before(async () => {
@@ -124,5 +127,80 @@ test('a batch counts as one command for the rate, and is refused whole when ther
   } finally {
     raw.close();
     await limited.stop();
+  }
+});
+
+// ---- twinctl ----
+
+const twinctl = (...args) => {
+  const { status, stdout, stderr } = spawnSync(join(bin, 'twinctl'), args, { encoding: 'utf8', timeout: 20000 });
+  return { status, out: stdout, err: stderr };
+};
+const here = (...args) => twinctl(...args, '--url', server.adminUrl, '--data', server.data);
+
+test('twinctl: stats, rooms and sessions, as tables and as JSON', async () => {
+  const feed = npmWebSocket(`${server.wsUrl}/ws?id=ctl-user&rooms=ctl-room`);
+  try {
+    await feed.event('connected');
+    await send(server, 'w', 'ctl-room', 'x');
+    const stats = here('stats');
+    assert.equal(stats.status, 0, stats.err);
+    assert.match(stats.out, /^server\n/);
+    assert.match(stats.out, /\n  shards +3\n/);
+    assert.match(stats.out, /\nconnections\n  sse +\d+\n  ws +1\n/);
+    assert.ok(!stats.out.includes('\x1b'), 'no colours on a pipe');
+    assert.equal(JSON.parse(here('stats', '--json').out).shards, 3);
+
+    const rooms = here('rooms');
+    assert.match(rooms.out, /^TENANT +ROOM +MEMBERS +PRESENT +READERS +TAIL +LAST EVENT\n/);
+    assert.match(rooms.out, /\ndefault +ctl-room +0 +1 +1 +1 +[0-9a-f]{12}-[0-9a-f]{14}\n/);
+    assert.match(rooms.out, /\n\d+ rooms\n$/);
+    assert.equal(JSON.parse(here('rooms', '--json').out).rooms.find((room) => room.room === 'ctl-room').readers, 1);
+
+    const sessions = here('sessions');
+    assert.match(sessions.out, /\n[0-9a-f]{32} +default +ctl-user +ws +live +1 +\d +\d+ s +[0-9a-f]{12}-/);
+    assert.equal(JSON.parse(here('sessions', '--json').out).sessions.find((each) => each.userId === 'ctl-user').transport, 'ws');
+  } finally {
+    feed.close();
+  }
+});
+
+test('twinctl: publish reaches the room, tail shows it, also a number that few can read', async () => {
+  // Nobody else is in the room, so that no presence is told between.
+  const tail = spawn(join(bin, 'twinctl'),
+    ['tail', 'ctl-tail', '--from', 'earliest', '--count', '3', '--url', server.adminUrl, '--data', server.data],
+    { stdio: ['ignore', 'pipe', 'inherit'] });
+  let shown = '';
+  tail.stdout.setEncoding('utf8').on('data', (text) => (shown += text));
+  const ended = once(tail, 'exit');
+  try {
+    const published = here('publish', 'ctl-tail', 'two\nlines');
+    assert.equal(published.status, 0, published.err);
+    assert.match(published.out, /^published [0-9a-f]{12}-[0-9a-f]{14} to ctl-tail, stored\n$/);
+    const { messages } = await post(server, 'u', 'messages.load', { room: 'ctl-tail' });
+    assert.equal(messages[0].content, 'two\nlines');
+    const event = JSON.parse(here('publish', 'ctl-tail', '--type', 'goal.created', '--event-data', '{"n":1e999}', '--json').out);
+    assert.equal(event.success, true);
+    await send(server, 'ann', 'ctl-tail', 'by ann');
+    assert.deepEqual(await ended, [0, null]);
+    assert.match(shown, /^\d\d:\d\d:\d\d\.\d{3}  operator  two lines\n.*  operator  goal\.created \{"n":1e999\}\n.*  ann  by ann\n$/);
+    const lines = here('tail', 'ctl-tail', '--from', 'earliest', '--count', '3', '--json').out.trim().split('\n');
+    assert.equal(JSON.parse(lines[2]).data.message.content, 'by ann');
+  } finally {
+    tail.kill();
+  }
+});
+
+test('twinctl: what goes wrong is said in a sentence', async () => {
+  for (const [got, status, sentence] of [
+    [twinctl('stats', '--url', 'http://127.0.0.1:1'), 1, /Cannot connect to http:\/\/127\.0\.0\.1:1/],
+    [twinctl('stats', '--url', server.adminUrl, '--token', 'wrong'), 1, /did not accept the token/],
+    [twinctl('dance'), 2, /there is no command "dance"/],
+    [twinctl('tail'), 2, /ROOM is required/],
+    [here('publish', 'ctl-tail', '--type', 'message.created'), 1, /own event types/],
+    [here('tail', 'x'.repeat(129), '--count', '1'), 1, /must be at most 128 bytes/],
+  ]) {
+    assert.equal(got.status, status, got.err);
+    assert.match(got.err, sentence);
   }
 });

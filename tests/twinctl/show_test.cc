@@ -57,15 +57,26 @@ TEST(Show, RoomsAndSessions) {
 }
 
 TEST(Show, EventsNeverReachTheTerminalRaw) {
-  client::JsonReader reader;
-  const auto event = reader.read(R"({"eventId":"x","type":"message.created","userId":"alice",
-    "timestamp":"2026-11-20T12:00:00.123Z","data":{"message":{"content":"two\nlines\u001b[31m"}}})");
-  ASSERT_TRUE(event);
-  EXPECT_EQ(show_event(*event, {}), "12:00:00.123  alice  two lines [31m\n");
-  const auto other =
-      reader.read(R"({"eventId":"x","type":"goal.created","userId":"api","timestamp":"t","data":{"a":1}})");
-  ASSERT_TRUE(other);
-  EXPECT_EQ(show_event(*other, {}), "t  api  goal.created {\"a\":1}\n");
+  EXPECT_EQ(show_event(R"({"eventId":"x","type":"message.created","userId":"alice",
+    "timestamp":"2026-11-20T12:00:00.123Z","data":{"message":{"content":"two\nlines\u001b[31m"}}})",
+                       {}),
+            "12:00:00.123  alice  two lines [31m\n");
+  EXPECT_EQ(
+      show_event(R"({"eventId":"x","type":"goal.created","userId":"api","timestamp":"t","data":{ "a" : 1 }})",
+                 {}),
+      "t  api  goal.created {\"a\":1}\n");
+  // A number beyond 64 bits is no reason to hide an event.
+  EXPECT_EQ(
+      show_event(
+          R"({"eventId":"x","type":"t.t","userId":"u","timestamp":"t","data":{"n":1e999,"m":99999999999999999999}})",
+          {}),
+      "t  u  t.t {\"n\":1e999,\"m\":99999999999999999999}\n");
+  // A message without words is shown as it is; a stream's own words are not shown.
+  EXPECT_EQ(show_event(R"({"eventId":"x","type":"message.created","userId":"u","timestamp":"t",
+    "data":{"message":{"content":null,"fileUrl":"f"}}})",
+                       {}),
+            "t  u  message.created {\"message\":{\"content\":null,\"fileUrl\":\"f\"}}\n");
+  EXPECT_EQ(show_event(R"({"type":"connected","data":{}})", {}), "");
 }
 
 TEST(Token, TheFirstSourceThatIsThere) {

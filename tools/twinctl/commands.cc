@@ -48,19 +48,18 @@ int list(const Access& access, Listing what, bool json) {
 
 int tail(const Access& access, const TailOptions& options) {
   const client::Paint paint = client::Paint::for_stdout();
-  client::JsonReader reader;
   std::string cursor = options.from;
   uint64_t shown = 0;
   bool opened = false;
   const OnEvent on_event = [&](std::string_view json, std::string_view last) {
     opened = true;
     if (!last.empty()) cursor = last;
-    const std::optional<client::Json> event = reader.read(json);
-    if (!event || client::text_at(*event, "eventId").empty()) return true;  // this stream's own words
+    const std::string line = show_event(json, paint);
+    if (line.empty()) return true;
     if (options.json) {
       fmt::print("{}\n", json);
     } else {
-      fmt::print("{}", show_event(*event, paint));
+      fmt::print("{}", line);
     }
     std::fflush(stdout);
     return options.count == 0 || ++shown < options.count;

@@ -97,6 +97,14 @@ int main(int argc, char** argv) {
   add_publish(app, common, publish, status);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::RequiredError& error) {
+    // What CLI11 says where the command is misspelt leaves the word out.
+    const bool misspelt = app.get_subcommands().empty() && argc > 1;
+    if (!misspelt) return app.exit(error) == 0 ? 0 : 2;
+    fmt::print(stderr,
+               "twinctl: there is no command \"{}\": stats, rooms, sessions, tail or publish (see --help)\n",
+               argv[1]);
+    return 2;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bench/client/text.h"
+#include "core/json_text.h"
 
 namespace twinwire::ctl {
 namespace {
@@ -156,25 +157,41 @@ std::string show_sessions(const Json& answer, const Paint& paint) {
                   paint);
 }
 
-std::string show_event(const Json& event, const Paint& paint) {
-  const std::string_view type = client::text_at(event, "type");
-  const std::string_view stamp = client::text_at(event, "timestamp");
-  const std::string_view time = stamp.size() >= 23 ? stamp.substr(11, 12) : stamp;
-  std::string what;
-  if (const auto data = client::member_at(event, "data")) {
-    const auto message = client::member_at(*data, "message");
-    const bool text = type == "message.created" && message && !client::text_at(*message, "content").empty();
-    what = text ? std::string(client::text_at(*message, "content"))
-                : fmt::format("{}{}{} {}", paint.yellow, type, paint.off, simdjson::minify(*data));
-  }
+namespace {
+
+std::string text_of(const JsonText& object, std::string_view name) {
+  const JsonPart* part = object.find(name);
+  return part != nullptr && part->kind == JsonKind::string ? json_text_of(part->raw) : std::string();
+}
+
+// The content of a message, if there is one.
+std::string content_of(std::string_view data) {
+  const auto object = JsonText::read(data);
+  const JsonPart* message = object ? object->find("message") : nullptr;
+  const auto members = message != nullptr ? JsonText::read(message->raw) : JsonText::read("{}");
+  return members ? text_of(*members, "content") : std::string();
+}
+
+}  // namespace
+
+std::string show_event(std::string_view json, const Paint& paint) {
+  const auto event = JsonText::read(json);
+  if (!event || text_of(*event, "eventId").empty()) return {};
+  const std::string type = text_of(*event, "type"), stamp = text_of(*event, "timestamp");
+  const std::string time = stamp.size() >= 23 ? stamp.substr(11, 12) : stamp;
+  const JsonPart* data = event->find("data");
+  std::string what = type == "message.created" && data != nullptr ? content_of(data->raw) : std::string();
+  const bool painted = what.empty() && !paint.yellow.empty();
+  if (what.empty())
+    what = fmt::format("{}{}{} {}", paint.yellow, type, paint.off,
+                       data != nullptr ? json_minified(data->raw) : std::string());
   // A message may hold line breaks and escape sequences; a terminal gets neither.
-  const bool painted = type != "message.created" && !paint.yellow.empty();
   for (char& c : what) {
     const auto byte = static_cast<unsigned char>(c);
     if ((byte < 0x20 && !(painted && c == '\x1b')) || byte == 0x7F) c = ' ';
   }
   return fmt::format("{}{}{}  {}{}{}  {}\n", paint.dim, time, paint.off, paint.bold,
-                     client::text_at(event, "userId"), paint.off, what);
+                     text_of(*event, "userId"), paint.off, what);
 }
 
 }  // namespace twinwire::ctl

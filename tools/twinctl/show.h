@@ -11,8 +11,8 @@ namespace twinwire::ctl {
 std::string show_stats(const client::Json& stats, const client::Paint& paint);
 std::string show_rooms(const client::Json& answer, const client::Paint& paint);
 std::string show_sessions(const client::Json& answer, const client::Paint& paint);
-// One line: time, who, what.
-std::string show_event(const client::Json& event, const client::Paint& paint);
+// One line: time, who, what. Empty for what is not an event of the log (a stream's own words).
+std::string show_event(std::string_view json, const client::Paint& paint);
 // "3 d 04 h", "5 h 07 min", "6 min 12 s", "42 s".
 std::string age_text(uint64_t seconds);
 
