@@ -15,7 +15,8 @@ bool Sessions::wants(const Session& session, const Event& event) {
     case Exclude::none:
       return true;
     case Exclude::connection:
-      return session.id != event.exclude_session();
+      // A session that a POST names counts only where it is the sender's own.
+      return session.id != event.exclude_session() || session.user != event.user();
     case Exclude::user:
       return session.user != event.user();
   }
