@@ -171,6 +171,7 @@ void Shard::tick() {
   homes_.run_timers();
   sessions_.run_timers();
   sessions_.move_on();
+  sessions_.send_presence();  // on its way before `connected` is: who was told that is present
   run_soon();
   sessions_.answer_polls();
   for (const FlushResult& result : outboxes_.flush()) sessions_.flushed(result);

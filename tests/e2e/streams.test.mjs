@@ -225,8 +225,8 @@ test('presence: a state is told and listed; too large a one is refused; off per 
     assert.equal((await ann.command('presence.set', { room: 'loud', state: { mood: 'busy' } })).success, true);
     // One change is told with its state, several at once by name: the state is then asked for.
     await bob.until((feed) => feed.events.some((event) =>
-      (event.type === 'presence.updated' && event.data.state.mood === 'busy') ||
-      (event.type === 'presence.diff' && event.data.updated.includes('ann'))), 'the change');
+      (/^presence\.(joined|updated)$/.test(event.type) && event.data.state?.mood === 'busy') ||
+      (event.type === 'presence.diff' && [...event.data.joined, ...event.data.updated].includes('ann'))), 'the change');
     const list = await bob.command('presence.list', { room: 'loud' });
     assert.equal(list.count, 2);
     assert.deepEqual(list.users.find((user) => user.userId === 'ann').state, { mood: 'busy' });
