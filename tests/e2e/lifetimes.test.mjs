@@ -109,23 +109,26 @@ describe('lifetimes', { concurrency: 5 }, () => {
 // ---- heartbeats ----
 
 test('SSE: a comment a second, and an id alone where the cursor moved without anything to show', async () => {
-  const feed = curl(`${quick.url}/api/events?id=beat&rooms=beat`);
+  // A server of its own: where others write, the cursor always moves.
+  const still = await Server.start({ args: ['--sse.heartbeat_seconds', '1', '--store.settle_idle_ms', '300'] });
+  const feed = curl(`${still.url}/api/events?id=beat&rooms=beat`);
   try {
     const connected = await feed.event('connected');
     await eventually(() => feed.lines.filter((line) => line === ':').length >= 2, 'two comments');
-    await send(quick, 'w', 'elsewhere', 'not for this stream');
+    await send(still, 'w', 'elsewhere', 'not for this stream');
     const alone = await eventually(
       () => feed.lines.find((line, i) => line.startsWith('id: ') && feed.lines[i + 1] === '' && feed.lines[i - 1] === ''),
       'an id alone');
     assert.ok(alone.slice(4) > connected.sseId, 'it moves forward');
     // It is a cursor: who resumes from it misses nothing.
-    const sent = await sendMany(quick, 'w', 'beat', 'b', 3);
-    const again = curl(`${quick.url}/api/events?id=beat2&rooms=beat`, '-H', `Last-Event-ID: ${alone.slice(4)}`);
+    const sent = await sendMany(still, 'w', 'beat', 'b', 3);
+    const again = curl(`${still.url}/api/events?id=beat2&rooms=beat`, '-H', `Last-Event-ID: ${alone.slice(4)}`);
     assert.deepEqual(await again.messages(3), sent);
     assert.equal(again.of('reset').length, 0);
     again.close();
   } finally {
     feed.close();
+    await still.stop();
   }
 });
 

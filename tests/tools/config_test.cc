@@ -55,6 +55,38 @@ class TomlFile {
   std::string path_;
 };
 
+// The times and sizes that the protocol names; whoever changes one changes what clients were promised.
+TEST(ConfigTable, DefaultsAreTheProtocols) {
+  const Config c;
+  EXPECT_EQ(c.auth.timeout_ms, 10'000u);
+  EXPECT_EQ(c.limits.head_timeout_ms, 10'000u);
+  EXPECT_EQ(c.limits.body_timeout_ms, 30'000u);
+  EXPECT_EQ(c.limits.message_bytes, 64u << 10);
+  EXPECT_EQ(c.limits.request_head_bytes, 16u << 10);
+  EXPECT_EQ(c.limits.rooms_per_stream, 256u);
+  EXPECT_EQ(c.limits.history_max, 256u);
+  EXPECT_EQ(c.limits.room_name_bytes, 128u);
+  EXPECT_EQ(c.limits.user_id_bytes, 128u);
+  EXPECT_EQ(c.limits.commands_per_second, 50u);
+  EXPECT_EQ(c.limits.commands_burst, 100u);
+  EXPECT_EQ(c.sse.heartbeat_seconds, 15u);
+  EXPECT_EQ(c.ws.heartbeat_seconds, 25u);
+  EXPECT_EQ(c.poll.wait_seconds, 25u);
+  EXPECT_EQ(c.poll.events, 256u);
+  EXPECT_EQ(c.poll.bytes, 256u << 10);
+  EXPECT_EQ(c.session.keep_seconds, 120u);
+  EXPECT_EQ(c.session.presence_grace_seconds, 15u);
+  EXPECT_EQ(c.slow.stall_seconds, 600u);
+  EXPECT_EQ(c.typing.clear_ms, 6'000u);
+  EXPECT_EQ(c.presence.members_max, 200u);
+  EXPECT_EQ(c.presence.diff_ms, 1'000u);
+  EXPECT_EQ(c.store.give_up_ms, 30'000u);
+  EXPECT_EQ(c.idempotency.keep_seconds, 86'400u);
+  EXPECT_EQ(c.server.deliver, Deliver::publish);
+  EXPECT_FALSE(c.auth.query_token);
+  EXPECT_FALSE(c.debug.echo);
+}
+
 TEST(ConfigTable, KeysAreUniqueDocumentedAndHoldTheirDefaults) {
   Config config;
   std::set<std::string_view> keys;
