@@ -89,7 +89,8 @@ std::string stats_json(Shard& shard, const Piece& sum) {
       .field("takeOvers", m.take_overs)
       .field("lagged", m.lagged)
       .field("caughtUp", m.caught_up);
-  o.raw("reads", fmt::format(R"({{"rooms":{},"store":{}}})", m.reads, m.store_reads));
+  o.raw("reads", fmt::format(R"({{"rooms":{},"store":{},"scans":{}}})", m.reads, m.store_reads,
+                             engine.history().scans()));
   o.raw("resets", fmt::format(R"({{"trimmed":{},"unknown_cursor":{},"forbidden":{},"rolled_back":{}}})",
                               m.reset_trimmed, m.reset_unknown, m.reset_forbidden, m.reset_rolled_back));
   o.raw("shed", fmt::format(R"({{"typing":{},"presence":{}}})", m.shed_typing, m.shed_presence));
@@ -133,6 +134,8 @@ std::string metrics_text(Shard& shard, const Piece& sum) {
           store.stored_events.load(std::memory_order_relaxed));
   counter("events_unsaved_total", "Kept events the store gave up on.",
           store.unsaved_events.load(std::memory_order_relaxed));
+  counter("store_scans_total", "Reads of a room from disk, each shared by all that asked meanwhile.",
+          engine.history().scans());
   counter("store_syncs_total", "Synced commits of the writer.", store.syncs.load(std::memory_order_relaxed));
   gauge("store_backlog_events", "Kept events the writer holds.",
         store.backlog_events.load(std::memory_order_relaxed));

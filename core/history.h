@@ -104,6 +104,8 @@ class History {
   virtual bool may_know_room(RoomId room) const = 0;
   virtual bool may_know_user(RoomId inbox) const = 0;
   virtual bool may_know_idempotent(RoomId room, const Name& sender, std::string_view client_id) const = 0;
+  // How often a room was read from disk, for operators: a read that many share counts once. Any thread.
+  virtual uint64_t scans() const { return 0; }
 };
 
 }  // namespace twinwire

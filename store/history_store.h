@@ -49,6 +49,7 @@ class HistoryStore : public History {
   bool may_know_room(RoomId room) const override;
   bool may_know_user(RoomId inbox) const override;
   bool may_know_idempotent(RoomId room, const Name& sender, std::string_view client_id) const override;
+  uint64_t scans() const override { return counts_.scans.load(std::memory_order_relaxed); }
 
   // Takes in what was asked and does one piece of work. False: nothing to do. Any number of threads.
   bool step();

@@ -223,8 +223,6 @@ export const parts = [
           argv: twinbench(
             context,
             'resume',
-            '--target',
-            'twinwire',
             '--transport',
             'mixed',
             '--clients',
@@ -261,7 +259,6 @@ export const parts = [
           argv: twinbench(
             context,
             'publish',
-            targets(['twinwire', 'bare']),
             '--publishers',
             100,
             '--depth',
@@ -312,8 +309,6 @@ export const parts = [
           argv: twinbench(
             context,
             'slow',
-            '--target',
-            'twinwire',
             '--transport',
             'mixed',
             shape,

@@ -201,7 +201,7 @@ TEST_P(HistoryTest, AStormOfResumesCostsFewScans) {
     if (at == upto) complete++;
   }
   EXPECT_EQ(complete, clients);
-  EXPECT_LT(life.history->counts().scans.load(), 60u);
+  EXPECT_LT(life.history->scans(), 60u);
 }
 
 TEST_P(HistoryTest, ChunksDoNotOutliveWhatTheyHold) {
