@@ -86,7 +86,10 @@ export function against(rowA, rowB, figure) {
 // and the like; without it, the row's main figure.
 export function control(bare, figure) {
   const one = figure === 'p50Us' ? bare?.p50Control : bare?.control;
-  const all = bare?.controlSamples?.[figure ?? 'main'] ?? (Number.isFinite(one) ? [one] : []);
+  const main = ['cpuNsPerDelivery', 'cpuNsPerConnection', 'cpuNsPerMessage'].find(
+    (name) => bare?.controlSamples?.[name],
+  );
+  const all = bare?.controlSamples?.[figure ?? main] ?? (Number.isFinite(one) ? [one] : []);
   return { value: median(all), all };
 }
 

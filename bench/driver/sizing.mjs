@@ -38,7 +38,7 @@ export function measured(results) {
     hold: most,
     broadcast,
     storm,
-    stored: publish?.storedPerSecond,
+    stored: publish?.messagesPerSecond,
     storedCpu: publish?.cpuNsPerMessage,
     skip: results.micro('ring', 'sweep', 'lap/percent_mine:0/real_time')?.ns_read,
     contended: results.micro('ring', 'sweep', 'threads/producers:2/consumers:1/batch:1/real_time')?.items_per_second,

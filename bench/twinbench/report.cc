@@ -153,7 +153,21 @@ std::string Report::json() const {
     if (!row.samples.empty()) {
       const std::string& main = row.samples[0].first;
       object.raw("ratios", ratios_json(i, main));
-      if (!row.again.empty()) object.raw("control", number(row.control_of(main)));
+      if (!row.again.empty()) {
+        object.raw("control", number(row.control_of(main)));
+        // Repetition by repetition: its spread is the noise of the method.
+        std::string pairs;
+        JsonObject pairs_object(pairs);
+        for (const auto& [name, values] : row.again) {
+          std::vector<double> over = values;
+          const std::vector<double>& first = row.of(name);
+          over.resize(std::min(over.size(), first.size()));
+          for (size_t k = 0; k < over.size(); ++k) over[k] /= first[k];
+          pairs_object.raw(name, list(over));
+        }
+        pairs_object.end();
+        object.raw("controlSamples", pairs);
+      }
       if (main != "p50Us" && !row.of("p50Us").empty()) {
         object.raw("p50Ratios", ratios_json(i, "p50Us")).raw("p99Ratios", ratios_json(i, "p99Us"));
         if (!row.again.empty()) {

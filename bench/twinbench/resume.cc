@@ -82,7 +82,7 @@ Result<void> Resume::run(Row& row) {
   if (options_.kill) {
     if (Result<void> again = side_.target->kill_and_restart(); !again) return again;
   }
-  const uint64_t reads = side_.target->stat("reads.store");
+  const uint64_t reads = side_.target->stat("reads.scans");
   const uint64_t resets_before = resets();
   order.what = Order::What::clear;
   if (const Result<Answer> told = side_.crew.tell_all(order); !told) return told.error();
@@ -94,7 +94,7 @@ Result<void> Resume::run(Row& row) {
   if (!cost) return cost.error();
   const client::Histogram connected = side_.crew.histogram(&Tally::opened);
   const client::Histogram completed = side_.crew.histogram(&Tally::completed);
-  const uint64_t store_reads = side_.target->stat("reads.store") - reads;
+  const uint64_t store_reads = side_.target->stat("reads.scans") - reads;
   const uint64_t all_resets = resets() - resets_before;
   // They are live again: what is said now comes as ever.
   order = Order{};
