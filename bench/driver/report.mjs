@@ -38,7 +38,8 @@ export class Report {
     }
     const good = value <= limit;
     const by = Math.abs(value / limit - 1);
-    const verdict = good ? `met, ${percent(by)} below` : `**missed by ${percent(by)}**`;
+    const words = by < 0.0005 ? 'less than 0.1 %' : percent(by);
+    const verdict = good ? `met, ${words} below` : `**missed by ${words}**`;
     const spread = all?.length > 1 ? ` (${span(all, show)})` : '';
     this.verdicts.push({
       id,

@@ -1,2 +1,16 @@
 // Why a target is missed, where that is known: shown in the report beside the figure while it is missed. By the target's id.
-export const why = {};
+const burst =
+  'Taking in, storing and answering the messages of a burst is paid once a message, whoever reads it: at 1,000 readers a burst of sixteen takes only some milliseconds, and that part shows; see "what a message costs beyond the bare loop".';
+const answers =
+  'Twinwire reads each command as JSON, checks it, writes the event in both of its forms and answers; the peers here pass the bytes on as they came and answer nothing (see "not comparable" in bench/peers/README.md).';
+
+export const why = {
+  'fanout-sse-1000-16': burst,
+  'fanout-ws-1000-16': burst,
+  'fanout-sse-1000-1': burst,
+  'fanout-ws-1000-1': burst,
+  'chat-sse': answers,
+  'chat-ws': answers,
+  'publish-sockets':
+    "By profile, a third is the writer's thread, which is what the bare store loop does; a fifth is the kernel's share of sockets, and half is the shard's own code: the command's JSON, the event in both of its forms, room and tail, and an answer that holds the whole message. The bare loops do none of that.",
+};
