@@ -33,7 +33,7 @@ const httpRows = [
   ['binary', () => Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, 13, 10, 13, 10]), [400]],
   ['an empty method', (h) => ` / HTTP/1.1\r\n${h}\r\n`, [400]],
   ['a method with a bad character', (h) => `G@T / HTTP/1.1\r\n${h}\r\n`, [400]],
-  ['a version not ours', (h) => `GET / HTTP/2.0\r\n${h}\r\n`, [400, 505]],
+  ['a version not ours', (h) => `GET / HTTP/2.0\r\n${h}\r\n`, [505]],
   ['a version that is none', (h) => `GET / HTTX/1.1\r\n${h}\r\n`, [400]],
   ['no Host', () => 'GET / HTTP/1.1\r\n\r\n', [400]],
   ['two Hosts', (h) => `GET / HTTP/1.1\r\n${h}${h}\r\n`, [400]],
@@ -43,18 +43,19 @@ const httpRows = [
   ['a NUL in a header', (h) => `GET / HTTP/1.1\r\n${h}X-A: b\0c\r\n\r\n`, [400]],
   ['a bad percent escape', (h) => `GET /api/events?id=%zz HTTP/1.1\r\n${h}\r\n`, [400]],
   ['a head too large', (h) => `GET / HTTP/1.1\r\n${h}X-A: ${'a'.repeat(20000)}\r\n\r\n`, [431]],
-  ['a target too long', (h) => `GET /${'a'.repeat(20000)} HTTP/1.1\r\n${h}\r\n`, [414, 431]],
+  ['a target too long', (h) => `GET /${'a'.repeat(20000)} HTTP/1.1\r\n${h}\r\n`, [431]],
   ['a length that is no number', (h) => `${target}${h}${json}Content-Length: ten\r\n\r\n`, [400]],
   ['a negative length', (h) => `${target}${h}${json}Content-Length: -1\r\n\r\n`, [400]],
   ['a length with a sign', (h) => `${target}${h}${json}Content-Length: +28\r\n\r\n${good}`, [400]],
   ['two different lengths', (h) => `${target}${h}Content-Length: 3\r\n${body(good)}`, [400]],
-  ['a length that overflows', (h) => `${target}${h}${json}Content-Length: 99999999999999999999\r\n\r\n`, [400, 413]],
+  ['a length that overflows', (h) => `${target}${h}${json}Content-Length: 99999999999999999999\r\n\r\n`, [400]],
   ['length and chunks at once', (h) => `${target}${h}Transfer-Encoding: chunked\r\n${body(good)}`, [400]],
-  ['a transfer coding not known', (h) => `${target}${h}${json}Transfer-Encoding: gzip\r\n\r\n`, [400, 501]],
-  ['chunked not last', (h) => `${target}${h}${json}Transfer-Encoding: chunked, gzip\r\n\r\n`, [400, 501]],
+  ['a transfer coding not known', (h) => `${target}${h}${json}Transfer-Encoding: gzip\r\n\r\n`, [400]],
+  ['a transfer coding not known under chunks', (h) => `${target}${h}${json}Transfer-Encoding: gzip, chunked\r\n\r\n`, [501]],
+  ['chunked not last', (h) => `${target}${h}${json}Transfer-Encoding: chunked, gzip\r\n\r\n`, [400]],
   ['a chunk size that is none', (h) => `${target}${h}${json}Transfer-Encoding: chunked\r\n\r\nxyz\r\n`, [400]],
   ['a chunk longer than it says', (h) => `${target}${h}${json}Transfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n`, [400]],
-  ['a chunk size that overflows', (h) => `${target}${h}${json}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n`, [400, 413]],
+  ['a chunk size that overflows', (h) => `${target}${h}${json}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n`, [400]],
   ['a body too large', (h) => `${target}${h}${json}Content-Length: 70000\r\n\r\n`, [413], 'too_large'],
   ['chunks too large', (h) => `${target}${h}${json}Transfer-Encoding: chunked\r\n\r\n11170\r\n${'x'.repeat(70000)}`, [413], 'too_large'],
   ['an unknown path', (h) => `GET /nothing/here HTTP/1.1\r\n${h}\r\n`, [404]],
@@ -70,7 +71,7 @@ const httpRows = [
   ['a user id that is no UTF-8', (h) => `GET /api/events?id=%ff HTTP/1.1\r\n${h}\r\n`, [400]],
   ['a room name that is no UTF-8', (h) => `GET /api/events?id=u&rooms=%c3%28 HTTP/1.1\r\n${h}\r\n`, [400]],
   ['a heartbeat out of range', (h) => `GET /api/events?id=u&heartbeat=abc HTTP/1.1\r\n${h}\r\n`, [400]],
-  ['too many rooms', (h) => `GET /api/events?id=u&rooms=${Array.from({ length: 257 }, (_, i) => `r${i}`)} HTTP/1.1\r\n${h}\r\n`, [400, 409]],
+  ['too many rooms', (h) => `GET /api/events?id=u&rooms=${Array.from({ length: 257 }, (_, i) => `r${i}`)} HTTP/1.1\r\n${h}\r\n`, [409], 'limit_exceeded'],
 ];
 
 for (const [what, bytes, statuses, code] of httpRows) {
@@ -147,13 +148,13 @@ const jsonRows = [
   ['half an object', '{"room":', 'invalid_json'],
   ['two values', '{} {}', 'invalid_json'],
   ['a bare word', 'room', 'invalid_json'],
-  ['a number', '42', ['invalid_json', 'invalid_argument']],
+  ['a number', '42', 'invalid_argument'],
   ['a trailing comma', '{"room":"r",}', 'invalid_json'],
   ['single quotes', "{'room':'r'}", 'invalid_json'],
   ['bytes that are no UTF-8', Buffer.from([...Buffer.from('{"room":"r","content":"'), 0xff, 0xfe, ...Buffer.from('"}')]), 'invalid_json'],
-  ['a lone surrogate', '{"room":"r","content":"\\ud800"}', ['invalid_json', 'invalid_argument']],
+  ['a lone surrogate', '{"room":"r","content":"\\ud800"}', 'invalid_json'],
   ['a raw control character', '{"room":"r","content":"a\u0001b"}', 'invalid_json'],
-  ['very deep nesting', deep, ['invalid_json', 'invalid_argument']],
+  ['very deep nesting', deep, 'invalid_json'],
   ['no room', '{"content":"x"}', 'invalid_argument'],
   ['an empty room', '{"room":"","content":"x"}', 'invalid_argument'],
   ['a room that is a number', '{"room":1,"content":"x"}', 'invalid_argument'],
@@ -217,7 +218,7 @@ const frameRows = [
   ['a ping of 126 bytes', frame(9, 'x'.repeat(126)), 1002],
   ['a continuation of nothing', frame(0, 'x'), 1002],
   ['a text inside a text', Buffer.concat([frame(1, '{', { fin: false }), frame(1, '}')]), 1002],
-  ['a length with the top bit', frame(1, '', { wide: 8, length: -1 }), [1002, 1009]],
+  ['a length with the top bit', frame(1, '', { wide: 8, length: -1 }), 1002],
   ['text that is no UTF-8', frame(1, Buffer.from([0xc3, 0x28])), 1007],
   ['text that ends inside a character', frame(1, Buffer.from([0xe2, 0x82])), 1007],
   ['an overlong character', frame(1, Buffer.from([0xc0, 0x80])), 1007],
@@ -228,7 +229,7 @@ const frameRows = [
   ['a close of one byte', frame(8, 'x'), 1002],
   ['a close with code 1005', frame(8, Buffer.from([0x03, 0xed])), 1002],
   ['a close with code 999', frame(8, Buffer.from([0x03, 0xe7])), 1002],
-  ['a close whose reason is no UTF-8', frame(8, Buffer.from([0x03, 0xe8, 0xff])), [1002, 1007]],
+  ['a close whose reason is no UTF-8', frame(8, Buffer.from([0x03, 0xe8, 0xff])), 1007],
 ];
 
 for (const [what, bytes, codes] of frameRows) {
@@ -248,12 +249,12 @@ const withoutHeader = (name) => () => upgrade(server.port, '/ws?id=u').replace(n
 const upgradeRows = [
   ['no key', withoutHeader('Sec-WebSocket-Key'), [400]],
   ['a key that is too short', () => upgrade(server.port, '/ws?id=u').replace(/Key: [^\r]*/, 'Key: abcd'), [400]],
-  ['no version', withoutHeader('Sec-WebSocket-Version'), [400, 426]],
+  ['no version', withoutHeader('Sec-WebSocket-Version'), [426]],
   ['version 8', () => upgrade(server.port, '/ws?id=u').replace('Version: 13', 'Version: 8'), [426]],
-  ['no Upgrade', withoutHeader('Upgrade'), [400, 426]],
-  ['another Upgrade', () => upgrade(server.port, '/ws?id=u').replace('websocket', 'h2c'), [400, 426]],
-  ['no Connection', withoutHeader('Connection'), [400, 426]],
-  ['POST', () => upgrade(server.port, '/ws?id=u').replace('GET', 'POST'), [400, 405]],
+  ['no Upgrade', withoutHeader('Upgrade'), [426]],
+  ['another Upgrade', () => upgrade(server.port, '/ws?id=u').replace('websocket', 'h2c'), [426]],
+  ['no Connection', withoutHeader('Connection'), [426]],
+  ['POST', () => upgrade(server.port, '/ws?id=u').replace('GET', 'POST'), [405]],
 ];
 for (const [what, request, statuses] of upgradeRows) {
   test(`WebSocket handshake: ${what}`, async () => {
@@ -310,7 +311,7 @@ test('the rate limit tells how long to wait, over both carriers', async () => {
 test('Origin and Host are checked, since any page can reach a loopback server', async () => {
   const raw = await Raw.connect(server.port);
   raw.write(`GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n`);
-  assert.ok([400, 403, 421].includes((await raw.answer()).status), 'a foreign Host');
+  assert.equal((await raw.answer()).status, 403, 'a foreign Host');
   raw.close();
   const evil = { origin: 'https://evil.example' };
   const posted = await post(server, 'u', 'messages.send', { room: 'o', content: 'x' }, evil);
@@ -334,7 +335,7 @@ test('CORS: an allowed origin may preflight, post and stream', async () => {
       method: 'OPTIONS',
       headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type' },
     });
-    assert.ok(preflight.status === 204 || preflight.status === 200, `${preflight.status}`);
+    assert.equal(preflight.status, 204);
     assert.equal(preflight.headers.get('access-control-allow-origin'), origin);
     assert.match(preflight.headers.get('access-control-allow-headers') ?? '', /content-type/i);
     const answer = await post(open, 'u', 'messages.send', { room: 'o', content: 'x' }, { origin });

@@ -90,6 +90,35 @@ for (const [name, Source] of [['npm eventsource', npmEventSource], ['undici Even
   });
 }
 
+for (const [name, open] of [['npm ws', npmWebSocket], ['undici WebSocket', undiciWebSocket]]) {
+  test(`${name}: sends, is cut, comes back with its session and its last id, and misses nothing`, async () => {
+    const proxy = await Proxy.start(server.port);
+    const room = `again-${name.replace(' ', '-')}`;
+    const sent = [];
+    const seen = [];
+    let resume = '';
+    try {
+      for (let round = 1; round <= 3; ++round) {
+        const feed = open(`${proxy.wsUrl}/ws?id=walker&rooms=${room}${resume}`);
+        const connected = await feed.event('connected');
+        assert.equal(connected.data.resumed, round > 1);
+        const reply = await feed.command('messages.send', { room, content: `mine ${round}` });
+        assert.equal(reply.stored, true, JSON.stringify(reply));
+        sent.push(`mine ${round}`, ...(await sendMany(server, 'other', room, `r${round}-`, 10)));
+        await feed.until(() => seen.length + feed.contents.length >= sent.length, 'what was sent');
+        seen.push(...feed.contents);
+        resume = `&session=${connected.data.sessionId}&lastEventId=${feed.of('message.created').at(-1).eventId}`;
+        proxy.cut();
+        await feed.until(() => feed.closed, 'the cut');
+        sent.push(...(await sendMany(server, 'other', room, `gap${round}-`, 10)));
+      }
+      assert.deepEqual(seen, sent.slice(0, -10));
+    } finally {
+      await proxy.stop();
+    }
+  });
+}
+
 test('npm eventsource: a cut before the first event loses nothing', async () => {
   const proxy = await Proxy.start(server.port);
   const feed = npmEventSource(`${proxy.url}/api/events?id=reader&rooms=early-cut`);

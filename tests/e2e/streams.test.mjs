@@ -147,7 +147,7 @@ test('a message has its members, no more and no less, and absent ones are null',
   assert.equal(file.message.fileSize, 7);
 });
 
-test('too large a message: bye says so, then 1009; broken frames: the close alone', async () => {
+test('too large a message: bye says so, then 1009; broken frames: the close alone, with its code', async () => {
   const large = await rawWebSocket(server.port, '/ws?id=u');
   large.write(frame(1, '', { length: 65537 }));
   assert.equal(await large.closeCode(), 1009);
@@ -155,6 +155,13 @@ test('too large a message: bye says so, then 1009; broken frames: the close alon
   assert.equal(bye.data.code, 'too_large');
   assert.equal(bye.data.reconnect, true);
   large.close();
+  for (const [bytes, code] of [[frame(1, '{}', { rsv: 1 }), 1002], [frame(1, Buffer.from([0xff])), 1007]]) {
+    const broken = await rawWebSocket(server.port, '/ws?id=u');
+    broken.write(bytes);
+    assert.equal(await broken.closeCode(), code);
+    assert.ok(!broken.texts.some((event) => event.type === 'bye'));
+    broken.close();
+  }
 });
 
 test('a good-bye names code and reason, whether to come back, and after how long', async () => {
@@ -280,6 +287,23 @@ test('ack: accepted answers with its place in the order, stored when it is synce
   const stored = await send(server, 'w', 'acks', 'b', { ack: 'stored' });
   assert.equal(stored.stored, true);
   assert.ok(accepted.eventId < stored.eventId);
+});
+
+test('poll: wait=0 answers at once, and more than poll.wait_seconds is not waited', async () => {
+  const few = await Server.start({ args: ['--poll.wait_seconds', '1'] });
+  try {
+    const { lastEventId, sessionId } = await poll(few, 'id=p&rooms=waits');
+    for (const [wait, from, to] of [['0', 0, 900], ['600', 900, 8000]]) {
+      const began = Date.now();
+      const answer = await poll(few, `id=p&rooms=waits&session=${sessionId}&lastEventId=${lastEventId}&wait=${wait}`);
+      assert.deepEqual(answer.events, []);
+      const took = Date.now() - began;
+      assert.ok(took >= from && took <= to, `wait=${wait}: ${took} ms`);
+    }
+    assert.equal((await poll(few, 'id=p&wait=soon')).code, 'invalid_argument');
+  } finally {
+    await few.stop();
+  }
 });
 
 test('a cursor older than what is kept: reset trimmed, then everything kept, and other rooms whole', async () => {
