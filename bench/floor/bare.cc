@@ -47,7 +47,11 @@ struct Connection {
 
 class Bare {
  public:
-  explicit Bare(bool single) : single_(single), scratch_(kReadBytes) {}
+  struct Options {
+    bool single = false;
+    bool unarmed = false;  // a reader is never looked at again: what a connection is without anything armed
+  };
+  explicit Bare(Options options) : options_(options), scratch_(kReadBytes) {}
   void run();
 
  private:
@@ -62,7 +66,7 @@ class Bare {
   void flush();
   void drop(int fd);
 
-  bool single_;
+  Options options_;
   int listener_ = -1;
   int epoll_ = -1;
   std::vector<char> scratch_;
@@ -189,6 +193,7 @@ bool Bare::take_request(int fd, Connection& connection, std::string_view& bytes)
   rooms_[connection.room].push_back(fd);
   bytes.remove_prefix(end + 4);
   send_all(fd, ws ? greeting_ws_ : greeting_sse_);
+  if (options_.unarmed) epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
   return true;
 }
 
@@ -214,7 +219,7 @@ void Bare::take_records(std::string_view& bytes) {
     const std::string_view frame = bytes.substr(8, size);
     bytes.remove_prefix(8 + size);
     if (room >= rooms_.size()) continue;
-    if (single_) {
+    if (options_.single) {
       for (const int fd : rooms_[room]) send_all(fd, frame);
       continue;
     }
@@ -260,5 +265,10 @@ int main(int argc, char** argv) {
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
   setrlimit(RLIMIT_NOFILE, &files);
-  Bare(argc > 1 && std::string_view(argv[1]) == "--single").run();
+  Bare::Options options;
+  for (int i = 1; i < argc; ++i) {
+    options.single |= std::string_view(argv[i]) == "--single";
+    options.unarmed |= std::string_view(argv[i]) == "--unarmed";
+  }
+  Bare(options).run();
 }

@@ -37,9 +37,9 @@ std::string slab_json(const SlabUse& pair, const SlabUse& bare, const ConnectOpt
   return out;
 }
 
-// A bare pair for each of `count`: what the kernel takes where nothing is armed beyond an epoll entry.
+// A bare pair for each of `count`: what the kernel takes where nothing is armed.
 Result<SlabUse> bare_pairs(const CommonOptions& common, uint32_t count, const Learned& learned) {
-  Result<std::unique_ptr<Target>> bare = Target::of("bare", common, common.scratch);
+  Result<std::unique_ptr<Target>> bare = Target::of("bare-unarmed", common, common.scratch);
   if (!bare) return bare.error();
   if (Result<void> started = (*bare)->start({}); !started) return started.error();
   if (Result<void> primed = (*bare)->prime(Form::sse, learned.greeting); !primed) return primed.error();

@@ -60,9 +60,10 @@ Result<std::unique_ptr<Target>> Target::of(const std::string& word, const Common
     out->found_pid_ = options.pid;
     return out;
   }
-  if (name == "bare" || name == "bare-single") {
+  if (name == "bare" || name == "bare-single" || name == "bare-unarmed" || name == "bare-uring") {
     out->kind_ = Kind::bare;
-    out->single_ = name != "bare";
+    out->bare_program_ = name == "bare-uring" ? "floor_receive" : "floor_bare";
+    if (name == "bare-single" || name == "bare-unarmed") out->bare_flag_ = "--" + name.substr(5);
     return out;
   }
   const std::string path = name.find('/') == std::string::npos ? options.peers + "/" + name + ".json" : name;
@@ -107,15 +108,16 @@ Result<void> Target::start(const TwinwireWords& words) {
 }
 
 Result<void> Target::start_bare() {
-  std::vector<std::string> words{options_.floors + "/floor_bare"};
-  if (single_) words.emplace_back("--single");
+  std::vector<std::string> words{options_.floors + "/" + bare_program_};
+  if (!bare_flag_.empty()) words.push_back(bare_flag_);
   if (Result<void> started = child_.start(
           words, Child::How{.log = folder_ + "/bare.log", .core = options_.pin ? kTargetCore : -1});
       !started) {
     return started;
   }
   const Result<std::string> ready = child_.line(kReadyLimitMs);
-  if (!ready || !ready->starts_with("floor ready ")) return fail(Code::internal, "floor_bare did not start");
+  if (!ready || !ready->starts_with("floor ready "))
+    return fail(Code::internal, bare_program_ + " did not start");
   endpoint_.port = static_cast<uint16_t>(std::atoi(ready->c_str() + 12));
   return {};
 }

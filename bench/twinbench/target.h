@@ -77,7 +77,8 @@ class Target {
   Kind kind_ = Kind::peer;
   std::string name_;
   std::string folder_;
-  bool single_ = false;  // bare: a send() a frame
+  std::string bare_program_;
+  std::string bare_flag_;  // of it
   PeerFile file_;
   Dialect dialect_;
   client::Endpoint endpoint_{"127.0.0.1", 0};
