@@ -60,7 +60,6 @@ class HistoryStore : public History {
     std::atomic<uint64_t> requests{0}, scans{0}, shared{0}, cached{0}, failures{0};
   };
   const Counts& counts() const { return counts_; }
-  uint64_t scans() const override { return counts_.scans.load(std::memory_order_relaxed); }
 
  private:
   using ReadDone = Done<std::shared_ptr<const ReadAnswer>>;
