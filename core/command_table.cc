@@ -52,6 +52,11 @@ constexpr FieldSpec kCreate[] = {
     kClientId,
 };
 constexpr FieldSpec kRoomOnly[] = {kRoom};
+constexpr FieldSpec kAuth[] = {
+    {Field::token, Shape::text, false, 8 << 10},
+    {Field::user_id, Shape::user_name},
+    {Field::user_name, Shape::text, false, kNameMax},
+};
 constexpr FieldSpec kPresenceSet[] = {kRoom, {Field::state, Shape::object, true}};
 
 constexpr CommandRow kTable[] = {
@@ -67,6 +72,7 @@ constexpr CommandRow kTable[] = {
     {"typing.stop", Where::room, By::users, Right::write, kRoomOnly, typing_stop},
     {"presence.list", Where::room, By::anyone, Right::presence, kRoomOnly, presence_list},
     {"presence.set", Where::room, By::users, Right::presence, kPresenceSet, presence_set},
+    {"auth.refresh", Where::session, By::users, Right::none, kAuth, auth_refresh},
     {"session.info", Where::session, By::users, Right::none, {}, session_info},
 };
 

@@ -28,11 +28,15 @@ void typing_stop(Shard& shard, Command command);
 void presence_list(Shard& shard, Command command);
 void presence_set(Shard& shard, Command command);
 void session_info(Shard& shard, Command command);
+void auth_refresh(Shard& shard, Command command);
 
 // Answers with the error.
 void refuse(Shard& shard, const Command& command, Code code, std::string sentence);
 // Answers {"success":true, <fields>}; `fields` is the inside of a JSON object, "" for none.
 void accept(Shard& shard, const Command& command, std::string_view fields = {});
+
+// "userId":…,"expiresAt":…: what every answer to a token says.
+std::string auth_fields(const Identity& who);
 
 // The one sentence for who has not the right in a room, whether or not there is such a room.
 std::string refusal_of(Right right);

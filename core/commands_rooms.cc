@@ -183,13 +183,13 @@ std::string hex_of(std::string_view prefix, XXH128_hash_t hash) {
 // clientId, so a retry does too, or from chance.
 std::string room_name_for(Shard& shard, const Command& command, RoomKind kind,
                           const std::vector<std::string>& others) {
-  std::string key;
+  std::string key = std::string(command.who.user.tenant()) + '\0';
   if (kind == RoomKind::direct) {
     std::string a(command.who.user.text()), b = others.front();
     if (b < a) std::swap(a, b);
-    key = a + '\0' + b;
+    key += a + '\0' + b;
   } else if (command.args.has(Field::client_id)) {
-    key = std::string(command.who.user.text()) + '\0' + std::string(command.args.text(Field::client_id));
+    key += std::string(command.who.user.text()) + '\0' + std::string(command.args.text(Field::client_id));
   } else {
     uint64_t random[2] = {shard.random().next(), shard.random().next()};
     key.assign(reinterpret_cast<const char*>(random), sizeof random);
@@ -200,6 +200,10 @@ std::string room_name_for(Shard& shard, const Command& command, RoomKind kind,
 }
 
 void create_at_home(Shard& home, Room& room, Command& asked, const NewRoom& wanted) {
+  if (wanted.kind == RoomKind::open) {
+    if (auto ok = home.homes().may(asked.who, room, Right::write); !ok)
+      return home.reply(asked, reply_of(ok.error()));
+  }
   bool existing = room.existed && (wanted.kind != RoomKind::open || !room.created_by.empty());
   if (existing && wanted.kind != RoomKind::direct)
     return accept(home, asked, "\"room\":" + Homes::room_json(room, true) + ",\"existing\":true");
@@ -285,8 +289,9 @@ struct Summary {
   std::string json;  // empty: the room is not to be shown
 };
 
-void summarise(Shard& home, const Name& name, Answer<Summary> answer) {
-  home.homes().with_room(home.room_id(name), name, [&home, name, answer](Room& room) {
+void summarise(Shard& home, const Name& name, const Identity& who, Answer<Summary> answer) {
+  home.homes().with_room(home.room_id(name), name, [&home, name, who, answer](Room& room) {
+    if (!home.homes().may(who, room, Right::read)) return answer(home, Summary{});
     std::string json = Homes::room_json(room, true);
     uint64_t updated = room.updated_wall_ms;
     ReadRequest last{room.id, {0}, home.barrier(), 16, 1 << 20, true};
@@ -344,11 +349,11 @@ void rooms_load(Shard& shard, Command command) {
     for (const Membership& membership : home.known->memberships) {
       shard.ask<Summary>(
           shard.home_of(membership.room),
-          [name = membership.room_name](Shard& there, Answer<Summary> answer) {
-            summarise(there, name, std::move(answer));
+          [name = membership.room_name, who = list->command.who](Shard& there, Answer<Summary> answer) {
+            summarise(there, name, who, std::move(answer));
           },
           [list](Shard& there, Summary summary) {
-            list->rooms.push_back(std::move(summary));
+            if (!summary.json.empty()) list->rooms.push_back(std::move(summary));
             if (--list->due == 0) answer_list(there, *list);
           });
     }

@@ -6,11 +6,13 @@
 #include <charconv>
 #include <limits>
 
+#include "core/identity.h"
+
 namespace twinwire {
 namespace {
 
 constexpr std::array<std::string_view, 2> kDeliver{"publish", "commit"};
-constexpr std::array<std::string_view, 1> kAuthMode{"none"};
+constexpr std::array<std::string_view, 2> kAuthMode{"none", "jwt"};
 constexpr std::array<std::string_view, 5> kLogLevel{"trace", "debug", "info", "warn", "error"};
 
 constexpr uint64_t kKiB = 1 << 10;
@@ -454,8 +456,39 @@ std::string environment_name(std::string_view key) {
   return name;
 }
 
+namespace {
+
+// What files say is looked at when they are read (net/auth.cc).
+void validate_auth(const Config::Auth& auth, std::vector<std::string>& mistakes) {
+  for (const std::string& word : auth.default_rights) {
+    Rights rights;
+    if (!rights.add_word(word))
+      mistakes.push_back("auth.default_rights: read, write, presence or manage, not \"" + word + "\"");
+  }
+  bool cookie_name = std::all_of(auth.cookie.begin(), auth.cookie.end(), [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-' || c == '.';
+  });
+  if (!cookie_name) mistakes.emplace_back("auth.cookie: a name of letters, digits, _ - and .");
+  if (!auth.secret.empty() && !auth.secret_file.empty())
+    mistakes.emplace_back("auth.secret and auth.secret_file are both set: remove one");
+  if (auth.mode != AuthMode::jwt) return;
+  if (auth.algorithms.empty())
+    mistakes.emplace_back(
+        "auth.mode \"jwt\" needs auth.algorithms: say how tokens are signed, e.g. [\"ES256\"] (with "
+        "auth.key_files) "
+        "or [\"HS256\"] (with auth.secret)");
+  if (auth.secret.empty() && auth.secret_file.empty() && auth.key_files.empty())
+    mistakes.emplace_back(
+        "auth.mode \"jwt\" needs keys: auth.key_files (PEM or JWKS), or auth.secret or auth.secret_file for "
+        "HS256");
+  if (auth.user_claim.empty()) mistakes.emplace_back("auth.user_claim must not be empty");
+}
+
+}  // namespace
+
 std::vector<std::string> validate(const Config& config) {
   std::vector<std::string> mistakes;
+  validate_auth(config.auth, mistakes);
   const auto server = parse_endpoint(config.server.listen);
   const auto admin = parse_endpoint(config.admin.listen);
   if (!server) mistakes.push_back("server.listen: " + server.error().sentence);

@@ -16,6 +16,7 @@
 #include "core/limits.h"
 #include "core/mailbox.h"
 #include "core/mutation.h"
+#include "core/revocations.h"
 #include "core/ring.h"
 #include "core/transport.h"
 
@@ -58,6 +59,8 @@ class Engine {
   const Bounds& bounds() const { return parts_.bounds; }
   bool mutated(Mutation m) const { return parts_.mutation == m; }
 
+  Revocations& revocations() { return revocations_; }
+
   // From now on streams are refused with `draining`; net ends the open ones.
   void start_draining() { draining_.store(true, std::memory_order_relaxed); }
   bool draining() const { return draining_.load(std::memory_order_relaxed); }
@@ -67,6 +70,7 @@ class Engine {
   Parts parts_;
   std::vector<std::unique_ptr<Shard>> shards_;
   Rights default_rights_;
+  Revocations revocations_;
   std::atomic<bool> draining_{false};
   uint64_t started_ms_;
 };

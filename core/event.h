@@ -24,6 +24,7 @@ enum class EventKind : uint8_t {
   event,    // delivered to the room's readers
   removal,  // delivered, and ends the named user's subscriptions at this place (subject())
   noop,     // a claim that was abandoned: skipped by everyone
+  ending,   // in an inbox: not delivered, ends every stream of its user at this place. The type says why
 };
 
 // What the store records beside the event, in the same batch (subject() is the user concerned).

@@ -26,7 +26,7 @@ struct Piece {
   std::unordered_map<RoomId, uint64_t> readers;  // of every room that the shard's sessions follow
 };
 
-Piece piece_of(Shard& shard, Shard::Gather what) {
+Piece piece_of(Shard& shard, Shard::Gather what, std::string_view tenant) {
   Piece piece;
   piece.metrics = shard.metrics();
   piece.streams = shard.sessions().counts();
@@ -34,12 +34,12 @@ Piece piece_of(Shard& shard, Shard::Gather what) {
   piece.sessions = shard.sessions().session_count();
   piece.users = shard.homes().user_count();
   bool first = true;
-  if (what == Shard::Gather::sessions) shard.sessions().list_json(piece.list, first);
+  if (what == Shard::Gather::sessions) shard.sessions().list_json(piece.list, first, tenant);
   if (what == Shard::Gather::rooms) shard.sessions().count_readers(piece.readers);
   shard.homes().for_each_room([&](const Room& room) {
     if (room.kind == RoomKind::inbox) return;
     piece.rooms++;
-    if (what != Shard::Gather::rooms) return;
+    if (what != Shard::Gather::rooms || (!tenant.empty() && room.name.tenant() != tenant)) return;
     Piece::RoomLine& line = piece.lines.emplace_back();
     line.id = room.id;
     JsonObject head(line.head);
@@ -208,13 +208,15 @@ void finish(Shard& shard, const Gathering& g) {
 
 }  // namespace
 
-void Shard::gather(Gather what, ConnectionId connection, std::string tag) {
+void Shard::gather(Gather what, ConnectionId connection, std::string tag, std::string tenant) {
   auto gathering = std::make_shared<Gathering>(Gathering{
       what, connection, outboxes_.at(connection).generation, std::move(tag), engine_.shard_count(), {}});
   for (uint32_t i = 0; i < engine_.shard_count(); i++) {
     ask<Piece>(
         ShardIndex(i),
-        [what](Shard& shard, const Answer<Piece>& answer) { answer(shard, piece_of(shard, what)); },
+        [what, tenant](Shard& shard, const Answer<Piece>& answer) {
+          answer(shard, piece_of(shard, what, tenant));
+        },
         [gathering](Shard& shard, const Piece& piece) {
           Piece& sum = gathering->sum;
           sum.metrics += piece.metrics;

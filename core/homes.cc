@@ -100,6 +100,8 @@ Rights Homes::rights(const Identity& who, const Room& room) const {
 }
 
 Result<void> Homes::may(const Identity& who, const Room& room, Right right) const {
+  if (shard_.engine().revocations().refuses(who))
+    return fail(Code::unauthenticated, "this token has been revoked");
   if (right == Right::none || rights(who, room).has(right)) return {};
   return fail(Code::forbidden, refusal_of(right));
 }
@@ -218,9 +220,14 @@ void Homes::with_user(const Name& user, std::function<void(UserHome&)> use, bool
   use(home);
 }
 
-void Homes::join_user(const Name& user, ShardIndex joiner, Answer<UserAnswer> answer) {
-  with_user(user, [this, joiner, answer](UserHome& home) {
+void Homes::join_user(const Identity& who, ShardIndex joiner, Answer<UserAnswer> answer) {
+  with_user(who.user, [this, who, joiner, answer](UserHome& home) {
     UserAnswer out;
+    // Whoever comes after the place at which the user's streams were ended must not slip past it.
+    if (shard_.engine().revocations().refuses(who)) {
+      out.code = Code::unauthenticated;
+      return answer(shard_, std::move(out));
+    }
     if (home.load_failed()) {
       out.code = Code::storage_unavailable;
       return answer(shard_, std::move(out));

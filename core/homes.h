@@ -79,7 +79,7 @@ class Homes {
   void join_room(RoomId room, const Name& name, const Identity& who, ShardIndex joiner, JoinBy by,
                  Answer<JoinAnswer> answer);
   void leave_room(RoomId room, ShardIndex leaver);
-  void join_user(const Name& user, ShardIndex joiner, Answer<UserAnswer> answer);
+  void join_user(const Identity& who, ShardIndex joiner, Answer<UserAnswer> answer);
   void leave_user(const Name& user, ShardIndex leaver);
   void read(const Name& room_name, const ReadRequest& request,
             Answer<std::shared_ptr<const ReadAnswer>> answer);
@@ -117,10 +117,15 @@ class Homes {
     Name user;
     std::string type, shown_room, data;
     bool kept = true;
+    EventKind kind = EventKind::event;
   };
   void publish_inbox(InboxEvent event);
   // The user's list changed at the room's home: the user's home follows and tells the user's sessions.
   void membership_changed(const Name& user, Membership membership, bool added, InboxEvent event);
+  // Ends all streams of the user at one place in the order, which the answer tells; 0 if there are none, or
+  // if the ring is full and the place is still to come.
+  enum class Ending : uint8_t { revoked, kicked };
+  void end_user(const Name& user, Ending why, Answer<Sequence> answer);
   void set_typing(Room& room, const Name& user, bool typing);
   void set_presence_state(Room& room, const Name& user, std::string state);
   std::string presence_list(const Room& room, uint32_t max) const;

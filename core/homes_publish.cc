@@ -427,8 +427,22 @@ void Homes::publish_inbox(InboxEvent event) {
   with_user(event.user, publish_it, event.kept);
 }
 
+void Homes::end_user(const Name& user, Ending why, Answer<Sequence> answer) {
+  with_user(user, [this, why, answer](UserHome& home) {
+    if (home.mask == 0) return answer(shard_, Sequence{0});
+    InboxEvent event{home.user,        why == Ending::revoked ? "revoked" : "kicked", "", "{}", false,
+                     EventKind::ending};
+    with_room(shard_.inbox_id(home.user), inbox_name_of(home.user), [this, event, answer](Room& room) {
+      bool done = waiting_inbox_.empty() && try_inbox(room, event);
+      if (!done) waiting_inbox_.push_back(event);
+      answer(shard_, done ? shard_.ring().claimed() : Sequence{0});
+    });
+  });
+}
+
 bool Homes::try_inbox(Room& room, const InboxEvent& event) {
   EventDraft draft;
+  draft.kind = event.kind;
   draft.type = event.type;
   draft.shown_room = event.shown_room;
   draft.data = event.data;

@@ -66,7 +66,10 @@ struct Identity {
   // An API key's or an operator's: acts in rooms without being a member, and as nobody in particular.
   bool backend = false;
   uint64_t expires_wall_ms = 0;  // 0: never
-  uint64_t issued_wall_ms = 0;   // 0: not known
+  // When the token was issued (0: it does not say), or kOfSession.
+  uint64_t issued_wall_ms = 0;
+  // Of a stream that is open: a revocation would have ended it.
+  static constexpr uint64_t kOfSession = UINT64_MAX;
 };
 
 }  // namespace twinwire

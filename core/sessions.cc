@@ -162,10 +162,6 @@ void Sessions::start(ConnectionId connection, uint32_t generation, StreamRequest
     return detach(index, true);
   }
   session.connection = index_of(connection);
-  if (with_tickets_ && !session.observer && !tickets_.set(index, request.who, shard_.wall_ms())) {
-    outboxes.at(connection).session = index;
-    return end_stream(connection, word_of(Code::overloaded), "too many different grants", 1013, true, 5000);
-  }
   session.catchup = std::make_unique<Catchup>();
   session.catchup->request = std::move(request);
   session.catchup->resumed = continued;
@@ -175,6 +171,9 @@ void Sessions::start(ConnectionId connection, uint32_t generation, StreamRequest
   count_stream(stream.form, +1);
   shard_.metrics().streams_opened++;
   shard_.transport().stream_opened(connection);
+  if (with_tickets_ && !session.observer &&
+      !tickets_.set(index, session.catchup->request.who, shard_.wall_ms()))
+    return end_stream(connection, word_of(Code::overloaded), "too many different grants", 1013, true, 5000);
   if (session.observer) {
     for (const std::string& room : std::vector<std::string>(session.catchup->request.rooms))
       follow(index, Name(session.user.tenant(), room), {0}, Homes::JoinBy::observer);
@@ -190,12 +189,11 @@ void Sessions::start(ConnectionId connection, uint32_t generation, StreamRequest
   session.next_of_user = users_[local].sessions;
   users_[local].sessions = index;
   session.catchup->joins_due++;
-  Name user = session.user;
   ShardIndex here = shard_.index();
   shard_.ask<UserAnswer>(
-      shard_.home_of(shard_.inbox_id(user)),
-      [user, here](Shard& shard, Answer<UserAnswer> answer) {
-        shard.homes().join_user(user, here, std::move(answer));
+      shard_.home_of(shard_.inbox_id(session.user)),
+      [who = session.catchup->request.who, here](Shard& shard, Answer<UserAnswer> answer) {
+        shard.homes().join_user(who, here, std::move(answer));
       },
       [handle = handle(index)](Shard& shard, const UserAnswer& answer) {
         Sessions& self = shard.sessions();
@@ -210,6 +208,8 @@ void Sessions::user_answered(uint32_t index, const UserAnswer& answer) {
   Catchup& catchup = *session.catchup;
   ConnectionId connection{session.connection};
   catchup.joins_due--;
+  if (answer.code == Code::unauthenticated)
+    return end_stream(connection, word_of(answer.code), "this token has been revoked", 4401, false, 0);
   if (answer.code != Code::ok)
     return end_stream(connection, word_of(answer.code),
                       "the user's rooms cannot be read now; try again shortly", 1013, true, 2000);
@@ -467,7 +467,9 @@ void Sessions::end_stream(ConnectionId connection, std::string_view code, std::s
     if (sessions_[index].catchup && sessions_[index].catchup->connected_told) return answer_poll(index);
     detach(index, true);
     outboxes.at(connection).form = Form::none;
-    auto refused = code == "limit_exceeded" ? Code::limit_exceeded : Code::storage_unavailable;
+    Code refused = Code::storage_unavailable;
+    for (Code known : {Code::limit_exceeded, Code::unauthenticated, Code::overloaded})
+      if (word_of(known) == code) refused = known;
     return shard_.transport().reply(connection, "", reply_of(fail(refused, std::string(reason))));
   }
   if (index != kNone) outboxes.drop_events(connection);

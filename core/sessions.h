@@ -143,6 +143,10 @@ class Sessions {
 
   // ---- who its stream belongs to, as its token says (sessions_identity.cc) ----
   Identity identity(uint32_t session) const;
+  // A newer token of the same user: what it allows holds at once. False: too many different grants.
+  bool renew(uint32_t session, const Identity& who);
+  // An event to this session's stream alone; nothing where it has none, or is a poll.
+  void tell_session(uint32_t session, std::string_view type, std::string_view data);
 
   // ---- commands of a session (its host runs them) ----
   // Follows a room from now on; `then` gets the cut, or why not.
@@ -176,7 +180,7 @@ class Sessions {
     uint32_t sse = 0, ws = 0, poll = 0;
   };
   Counts counts() const { return counts_; }
-  void list_json(std::string& out, bool& first) const;
+  void list_json(std::string& out, bool& first, std::string_view tenant) const;
   void count_readers(std::unordered_map<RoomId, uint64_t>& readers) const;  // per room
 
  private:
@@ -236,6 +240,8 @@ class Sessions {
   // identity
   bool has_right(uint32_t session, const LocalRoom& room, Right right) const;
   void drop_forbidden(uint32_t session, uint32_t room);
+  void look_at_tickets();
+  void end_all_of(uint32_t local_user, const Event& event);
   // following
   uint32_t local_room(RoomId id, const Name& name);
   uint32_t find_room(RoomId id) const;

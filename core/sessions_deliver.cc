@@ -78,6 +78,7 @@ void Sessions::deliver_inbox(const Event& event) {
   Name owner(event.room_name().tenant(), event.room_name().text().substr(1));
   uint32_t user = find_local_user(owner);
   if (user == kNone) return;
+  if (event.kind() == EventKind::ending) return end_all_of(user, event);
   bool gains = event.type() == "room.member_added" || event.type() == "room.created";
   for (uint32_t s = users_[user].sessions; s != kNone;) {
     uint32_t next = sessions_[s].next_of_user;
@@ -372,6 +373,10 @@ void Sessions::activate(uint32_t index, uint32_t room, const std::function<void(
                         JoinAnswer answer) {
   uint32_t subscription = subscription_of(index, room);
   if (subscription == kNone) return then(shard_, JoinAnswer::failed(Code::not_found));
+  if (!has_right(index, rooms_[room], Right::read)) {  // a newer token came meanwhile
+    unsubscribe(index, room);
+    return then(shard_, JoinAnswer::failed(Code::forbidden));
+  }
   Subscription& sub = subscriptions_[subscription];
   if (!sub.active) {
     sub.active = true;
@@ -393,11 +398,16 @@ Millis Sessions::next_deadline() const {
   if (!kept_.empty()) next = std::min(next, kept_.front().first + settings.keep_seconds * 1000);
   if (!poll_deadlines_.empty()) next = std::min(next, poll_deadlines_.top().at);
   if (!queue_.empty() || waits_for_ring()) next = std::min(next, shard_.now() + kTimerStepMs);
+  if (uint64_t due = tickets_.next_due_wall_ms(); due != UINT64_MAX) {
+    uint64_t wall = shard_.wall_ms();
+    next = std::min(next, shard_.now() + (due > wall ? due - wall : 0));
+  }
   return next;
 }
 
 void Sessions::run_timers() {
   Millis now = shard_.now();
+  if (with_tickets_) look_at_tickets();
   const auto& settings = shard_.config().session;
   while (!detached_.empty() && detached_.front().first + settings.presence_grace_seconds * 1000 <= now) {
     auto [since, id] = detached_.front();
@@ -444,13 +454,16 @@ std::string Sessions::info_json(uint32_t index) {
     if (rooms.size() > 1) rooms += ',';
     append_json_string(rooms, rooms_[subscriptions_[s].room].name.text());
   }
-  object.raw("rooms", rooms + "]").raw("expiresAt", "null").end();
+  object.raw("rooms", rooms + "]");
+  uint64_t expires = identity(index).expires_wall_ms;
+  object.raw("expiresAt", expires ? json_string(format_timestamp(expires)) : "null").end();
   return out;
 }
 
-void Sessions::list_json(std::string& out, bool& first) const {
+void Sessions::list_json(std::string& out, bool& first, std::string_view tenant) const {
   by_id_.for_each([&](uint32_t index) {
     const Session& session = sessions_[index];
+    if (!tenant.empty() && session.user.tenant() != tenant) return;
     if (!first) out += ',';
     first = false;
     Form form = session.connection == kNone ? Form::none

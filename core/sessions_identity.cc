@@ -1,4 +1,5 @@
 // Sessions, who they belong to: what a stream's token allows.
+#include "core/json.h"
 #include "core/sessions.h"
 #include "core/shard.h"
 
@@ -7,6 +8,7 @@ namespace twinwire {
 Identity Sessions::identity(uint32_t index) const {
   Identity who;
   who.user = sessions_[index].user;
+  who.issued_wall_ms = Identity::kOfSession;
   if (with_tickets_) tickets_.fill(index, who);
   return who;
 }
@@ -35,6 +37,69 @@ void Sessions::drop_forbidden(uint32_t index, uint32_t room_index) {
   if (session.state == SessionState::live)
     at = std::max(at, std::min(live_cursor(index), shard_.durability().synced()));
   tell_reset(session, "forbidden", {std::move(name)}, at);
+}
+
+bool Sessions::renew(uint32_t index, const Identity& who) {
+  Session& session = sessions_[index];
+  if (!with_tickets_ || session.connection == kNone) return true;
+  if (!tickets_.set(index, who, shard_.wall_ms())) return false;
+  std::vector<uint32_t> lost;
+  for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session) {
+    Subscription& sub = subscriptions_[s];
+    const LocalRoom& room = rooms_[sub.room];
+    if (room.joined && !has_right(index, room, Right::read)) {
+      lost.push_back(sub.room);
+      continue;
+    }
+    bool blind = !has_right(index, room, Right::presence);
+    if (blind && sub.present) {
+      queue_presence({room.id, room.name, session.user, -1});
+      sub.present = 0;
+    }
+    sub.blind = blind;
+    bool connected = !session.catchup || session.catchup->connected_told;
+    if (connected && sub.active) count_present(index, s);
+  }
+  for (uint32_t room : lost) drop_forbidden(index, room);
+  return true;
+}
+
+void Sessions::tell_session(uint32_t index, std::string_view type, std::string_view data) {
+  const Session& session = sessions_[index];
+  if (session.connection == kNone) return;
+  if (session.catchup && !session.catchup->connected_told) return;  // `connected` comes first
+  if (shard_.outboxes().at(ConnectionId{session.connection}).form != Form::poll)
+    tell(sessions_[index], type, data, false, {});
+}
+
+void Sessions::look_at_tickets() {
+  tickets_.visit_due(shard_.wall_ms(), [this](uint32_t index, Tickets::Due due) {
+    ConnectionId connection{sessions_[index].connection};
+    if (due == Tickets::Due::expired) {
+      return end_stream(connection, word_of(Code::unauthenticated),
+                        "the token has expired: come back with a new one",
+                        close_code_of(Code::unauthenticated), false, 0);
+    }
+    std::string data;
+    JsonObject object(data);
+    object.field("expiresAt", format_timestamp(identity(index).expires_wall_ms)).end();
+    tell_session(index, "auth.expiring", data);
+  });
+}
+
+// The place in the order from which on the user is told nothing more.
+void Sessions::end_all_of(uint32_t user, const Event& event) {
+  bool revoked = event.type() == "revoked";
+  std::vector<ConnectionId> streams;
+  for (uint32_t s = users_[user].sessions; s != kNone; s = sessions_[s].next_of_user)
+    streams.push_back(ConnectionId{sessions_[s].connection});
+  for (ConnectionId connection : streams) {
+    if (revoked)
+      end_stream(connection, word_of(Code::unauthenticated), "this user's tokens have been revoked",
+                 close_code_of(Code::unauthenticated), false, 0);
+    else
+      end_stream(connection, "kicked", "an operator ended this stream", 1000, true, 2000);
+  }
 }
 
 }  // namespace twinwire

@@ -235,6 +235,8 @@ Error Shard::too_fast() {
 
 void Shard::command(Command command) {
   metrics_.commands++;
+  if (engine_.revocations().refuses(command.who))
+    return reply(command, reply_of(fail(Code::unauthenticated, "this token has been revoked")));
   if (command.who.backend && command.row->by == By::users) {
     return reply(command, reply_of(fail(Code::forbidden, "a backend acts as nobody: this is for users")));
   }

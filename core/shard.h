@@ -80,7 +80,10 @@ class Shard {
   static Error too_fast();
 
   enum class Gather : uint8_t { stats, rooms, sessions, metrics };
-  void gather(Gather what, ConnectionId connection, std::string tag);
+  // With `tenant`, only what is that tenant's (rooms and sessions; the numbers are the node's).
+  void gather(Gather what, ConnectionId connection, std::string tag, std::string tenant = {});
+  // Ends all of a user's streams; revoked: also refuses the tokens issued until now. Answers the connection.
+  void end_user(const Name& user, Homes::Ending why, ConnectionId connection, std::string tag);
 
   void tick();
   // Declares sleep and looks once more; true: nothing is left to do and the loop may block until

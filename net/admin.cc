@@ -46,18 +46,35 @@ void Gateway::on_operator_request(ConnectionId id, const HttpRequest& request) {
     if (q.path == path) question = &q;
   }
   bool tail = path == "/admin/tail", publish = path == "/admin/publish";
-  if (!question && !tail && !publish) return refuse(id, fail(Code::not_found, "there is nothing here"));
+  bool ending = path == "/admin/revoke" || path == "/admin/kick";
+  if (!question && !tail && !publish && !ending)
+    return refuse(id, fail(Code::not_found, "there is nothing here"));
   if (!bearer_matches(request, shared_.operator_token)) {
     return refuse(id, fail(Code::unauthenticated, "send Authorization: Bearer with the operators' token"),
                   "WWW-Authenticate: Bearer\r\n");
   }
   if (publish) return on_operator_publish(id, request);
+  if (ending) return on_operator_ending(id, request);
   if (!get) return wrong_method(id, "GET, HEAD");
   if (tail) return on_operator_tail(id, request);
   Connection& c = at(id);
   c.set(Connection::kBusy);
   if (question->what == Shard::Gather::metrics) c.set(Connection::kPlainText);
-  shard_->gather(question->what, id, std::string());
+  Query query(request.query);
+  shard_->gather(question->what, id, std::string(), query.value("tenant").value_or(std::string()));
+}
+
+// {tenant?, user}: ends the user's streams, and with /admin/revoke refuses the tokens issued until now.
+void Gateway::on_operator_ending(ConnectionId id, const HttpRequest& request) {
+  if (request.method != HttpMethod::post) return wrong_method(id, "POST");
+  std::string user = text_member(request.body, "user").value_or(std::string());
+  std::string tenant = text_member(request.body, "tenant").value_or(config_.server.tenant);
+  if (auto ok = check_name("user", user, names_.user_id_bytes); !ok) return refuse(id, ok.error());
+  if (auto ok = check_name("tenant", tenant, 64); !ok) return refuse(id, ok.error());
+  at(id).set(Connection::kBusy);
+  bool revoke = request.path == "/admin/revoke";
+  shard_->end_user(Name(tenant, user), revoke ? Homes::Ending::revoked : Homes::Ending::kicked, id,
+                   std::string());
 }
 
 Identity Gateway::operator_identity(Query& query) const {

@@ -1,8 +1,9 @@
-// Who a client is: from what it brought to an Identity. One interface, so that another mode is another class.
-// Not here: what the identity may do (core), when it must be said (net/gateway).
-// Constant after construction; any thread.
+// Who a client is: from what it brought (a token, a key, in mode none a name) to an Identity.
+// Not here: where in a request it stands and when it must be said (gateway_auth.cc), what the identity may do
+// (core). check() from any thread; reload() from one thread at a time.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -15,22 +16,30 @@ namespace twinwire {
 
 // What a request or an `auth` message brought; empty where it brought nothing.
 struct Credentials {
-  std::string_view
-      user_id;  // `id` of the query or body, `userId` of the auth message: counts in mode none only
+  // `id` of the query or body, `userId` of the auth message: counts in mode none only
+  std::string_view user_id;
   std::string_view user_name;
-  std::string_view
-      token;  // of the Authorization header, the auth message, or the query where that is allowed
+  // of the Authorization header, a cookie, the auth message, or the query where that is allowed
+  std::string_view token;
+  std::string_view api_key;  // of X-Api-Key
 };
 
 class Authenticator {
  public:
-  virtual ~Authenticator() = default;
-  // Whether anything was brought at all; a WebSocket without it may still send an `auth` message.
-  virtual bool brought(const Credentials& credentials) const = 0;
-  // Errors: unauthenticated, invalid_argument (a name that is no name).
-  virtual Result<Identity> check(const Credentials& credentials) const = 0;
-};
+  // Reads the key files that the configuration names. Errors are sentences for the operator.
+  static Result<std::unique_ptr<Authenticator>> make(const Config& config);
+  ~Authenticator();
 
-std::unique_ptr<Authenticator> make_authenticator(const Config& config);
+  // Errors: unauthenticated, invalid_argument (mode none: a name that is no name).
+  Result<Identity> check(const Credentials& credentials, uint64_t now_wall_ms) const;
+  // Keys, API keys, and what is asked of tokens, anew. On an error everything stays as it was.
+  Result<void> reload(const Config& config);
+
+  struct Rules;
+
+ private:
+  explicit Authenticator(std::shared_ptr<const Rules> rules);
+  std::atomic<std::shared_ptr<const Rules>> rules_;
+};
 
 }  // namespace twinwire

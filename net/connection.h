@@ -42,6 +42,7 @@ struct Extra {
   std::string fields;  // CORS fields of the answer that is due
   std::unique_ptr<Batch> batch;
   std::unique_ptr<StreamRequest> stream;  // of a WebSocket that has not said who it is
+  uint8_t tries = 0;                      // of that one: tokens that did not count
   bool empty() const { return !http && !ws && held.empty() && fields.empty() && !batch && !stream; }
 };
 

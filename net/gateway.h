@@ -44,9 +44,6 @@ struct GatewayShared {
   std::string operator_token;
 };
 
-// {"success":true,"userId":…,"expiresAt":…}: the answer to `auth` and `auth.refresh`.
-void append_auth_result(std::string& out, const Identity& who);
-
 class Gateway final : public SocketHandler, public Transport {
  public:
   // Which of the listeners given to Sockets::start is the operators'.
@@ -130,8 +127,13 @@ class Gateway final : public SocketHandler, public Transport {
   void batch_answered(ConnectionId id, std::string_view tag, const Reply& reply);
   void answer_reply(ConnectionId id, const Reply& reply);
   const Page* find_page(std::string_view path) const;
-  Result<Identity> identify(const HttpRequest& request, Query& query) const;
-  void on_auth_refresh(ConnectionId id, const HttpRequest& request);
+
+  // ---- gateway_auth.cc ----
+  Result<Identity> authenticate(const Credentials& credentials) const;
+  Result<Identity> identify(const HttpRequest& request, Query& query, std::string_view body_token = {},
+                            bool* brought = nullptr) const;
+  Result<Identity> identify_reader(const HttpRequest& request, Query& query, bool* brought = nullptr) const;
+  void ws_auth(ConnectionId id, std::string id_json, std::string_view data);
 
   // ---- gateway_streams.cc ----
   Result<StreamRequest> stream_request(const HttpRequest& request, Form form) const;
@@ -152,7 +154,6 @@ class Gateway final : public SocketHandler, public Transport {
   void feed_ws(ConnectionId id, std::span<char> bytes);
   void ws_message(ConnectionId id, std::string_view text);
   void ws_command(ConnectionId id, std::string_view type, std::string id_json, std::string_view data);
-  void ws_auth(ConnectionId id, std::string_view id_json, std::string_view data);
   void ws_failed(ConnectionId id, uint16_t close_code);
   void write_ws_json(ConnectionId id, std::string_view json);
   void write_ws_reply(ConnectionId id, std::string_view id_json, std::string_view body);
@@ -161,6 +162,7 @@ class Gateway final : public SocketHandler, public Transport {
   void on_operator_request(ConnectionId id, const HttpRequest& request);
   void on_operator_tail(ConnectionId id, const HttpRequest& request);
   void on_operator_publish(ConnectionId id, const HttpRequest& request);
+  void on_operator_ending(ConnectionId id, const HttpRequest& request);
   Identity operator_identity(Query& query) const;
 
   // Constant after bind().

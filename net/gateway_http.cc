@@ -178,7 +178,6 @@ void Gateway::route(ConnectionId id, const HttpRequest& request, std::string_vie
   if (turned_away(id, code)) return refuse(id, fail(code, "come back a little later"));
   if (path == "/api/poll") return on_poll(id, request);
   if (std::string name = command_name(path); !name.empty()) {
-    if (name == "auth.refresh") return on_auth_refresh(id, request);
     if (const CommandRow* row = find_command(name)) return on_command(id, request, *row);
   } else if (const Page* page = find_page(path)) {
     return on_page(id, request, *page);
@@ -282,41 +281,16 @@ void Gateway::reply(ConnectionId id, std::string_view tag, const Reply& reply) {
 
 // ---- commands by POST ----
 
-// Who a POST is from: `id` of the query or the body in mode none, a token otherwise.
-Result<Identity> Gateway::identify(const HttpRequest& request, Query& query) const {
-  Credentials credentials;
-  std::string user = query.value("id").value_or(std::string());
-  if (user.empty() && !request.body.empty()) user = text_member(request.body, "id").value_or(std::string());
-  std::string token;
-  if (auto field = request.field("authorization");
-      field && equals_ignoring_case(field->substr(0, 7), "bearer ")) {
-    token = trim_http(field->substr(7));
-  } else if (config_.auth.query_token) {
-    token = query.value("token").value_or(std::string());
-  }
-  if (query.malformed()) return fail(Code::invalid_argument, "the query is not well encoded");
-  credentials.user_id = user;
-  credentials.token = token;
-  return shared_.authenticator.check(credentials);
-}
-
-void Gateway::on_auth_refresh(ConnectionId id, const HttpRequest& request) {
-  if (request.method != HttpMethod::post) return wrong_method(id, "POST, OPTIONS");
-  Query query(request.query);
-  auto who = identify(request, query);
-  if (!who) return refuse(id, who.error());
-  std::string body;
-  append_auth_result(body, *who);
-  answer(id, {.body = body});
-}
-
 void Gateway::on_command(ConnectionId id, const HttpRequest& request, const CommandRow& row) {
   if (request.method != HttpMethod::post) return wrong_method(id, "POST, OPTIONS");
   if (!is_json(request)) {
     return refuse(id, fail(Code::unsupported_media_type, "commands are application/json"));
   }
   Query query(request.query);
-  auto who = identify(request, query);
+  // A refresh may bring its token where every other command has its parameters.
+  std::string body_token;
+  if (row.name == "auth.refresh") body_token = text_member(request.body, "token").value_or(std::string());
+  auto who = identify(request, query, body_token);
   if (!who) return refuse(id, who.error());
 
   Command command;

@@ -125,7 +125,7 @@ void Gateway::on_events(ConnectionId id, const HttpRequest& request) {
   Code away = Code::ok;
   if (turned_away(id, away)) return refuse_sse(id, away);
   Query query(request.query);
-  auto who = identify(request, query);
+  auto who = identify_reader(request, query);
   if (!who) return refuse(id, who.error());
   auto stream = stream_request(request, Form::sse);
   if (!stream) return refuse(id, stream.error());
@@ -165,7 +165,7 @@ void Gateway::refuse_sse(ConnectionId id, Code code) {
 void Gateway::on_poll(ConnectionId id, const HttpRequest& request) {
   if (request.method != HttpMethod::get) return wrong_method(id, "GET, OPTIONS");
   Query query(request.query);
-  auto who = identify(request, query);
+  auto who = identify_reader(request, query);
   if (!who) return refuse(id, who.error());
   auto stream = stream_request(request, Form::poll);
   if (!stream) return refuse(id, stream.error());
@@ -198,12 +198,11 @@ void Gateway::on_websocket(ConnectionId id, const HttpRequest& request) {
   auto stream = stream_request(request, Form::ws);
   if (!stream) return refuse(id, stream.error());
   Query query(request.query);
-  auto who = identify(request, query);
+  bool brought = false;
+  auto who = identify_reader(request, query, &brought);
   // Who brings nothing may still send an `auth` message.
-  bool later = !who && who.error().code == Code::unauthenticated;
-  if (!who && (!later || query.value("id") || query.value("token") || request.field("authorization"))) {
-    return refuse(id, who.error());
-  }
+  bool later = !who && !brought;
+  if (!who && !later) return refuse(id, who.error());
   out_.clear();
   append_ws_accept(out_, handshake);
   shard_->write(id, out_);

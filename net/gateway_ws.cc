@@ -7,17 +7,6 @@
 
 namespace twinwire {
 
-void append_auth_result(std::string& out, const Identity& who) {
-  JsonObject object(out);
-  object.field("success", true).field("userId", who.user.text());
-  if (who.expires_wall_ms) {
-    object.field("expiresAt", format_timestamp(who.expires_wall_ms));
-  } else {
-    object.raw("expiresAt", "null");
-  }
-  object.end();
-}
-
 void Gateway::feed_ws(ConnectionId id, std::span<char> bytes) {
   Connection& c = at(id);
   std::unique_ptr<WsReader> reader;
@@ -121,7 +110,7 @@ void Gateway::ws_message(ConnectionId id, std::string_view text) {
   if (envelope.type == "ping") return write_ws_json(id, "{\"type\":\"pong\"}");
   if (envelope.type == "pong") return;
   if (envelope.type == "auth" || envelope.type == "auth.refresh") {
-    return ws_auth(id, envelope.id, envelope.data);
+    return ws_auth(id, std::move(envelope.id), envelope.data);
   }
   ws_command(id, envelope.type, std::move(envelope.id), envelope.data);
 }
@@ -147,41 +136,6 @@ void Gateway::ws_command(ConnectionId id, std::string_view type, std::string id_
   command.connection_generation = sockets_.generation(id);
   command.tag = std::move(id_json);
   shard_->command(std::move(command));
-}
-
-// The first `auth` opens the stream; a later one renews, for the same user only.
-void Gateway::ws_auth(ConnectionId id, std::string_view id_json, std::string_view data) {
-  Connection& c = at(id);
-  std::string user = text_member(data, "userId").value_or(std::string());
-  std::string name = text_member(data, "userName").value_or(std::string());
-  std::string token = text_member(data, "token").value_or(std::string());
-  auto who = shared_.authenticator.check({user, name, token});
-  if (who && c.state == ConnectionState::ws) {
-    uint32_t session = shard_->sessions().on_connection(id);
-    if (session == kNone) return;
-    if (shard_->sessions().at(session).user != who->user) {
-      who = fail(Code::forbidden, "this stream belongs to another user");
-    }
-  }
-  auto tell = [&](std::string_view type, std::string_view json) {
-    EventRef event = encode_direct(type, config_.server.tenant, json, shared_.clock.wall_ms());
-    shard_->write(id, event->ws());
-  };
-  if (!who) {
-    Reply refusal = reply_of(who.error());
-    write_ws_reply(id, id_json, refusal.body);
-    return tell("auth.error", refusal.body);
-  }
-  std::string result;
-  append_auth_result(result, *who);
-  write_ws_reply(id, id_json, result);
-  tell("auth.success", result);
-  if (c.state == ConnectionState::ws) return;
-  StreamRequest stream = std::move(*c.extra->stream);
-  c.extra->stream.reset();
-  drop_extra_if_empty(c);
-  stream.who = std::move(*who);
-  open_websocket(id, std::move(stream));
 }
 
 }  // namespace twinwire

@@ -69,7 +69,10 @@ bool OriginPolicy::host_allowed(std::string_view host) const {
 }
 
 bool OriginPolicy::origin_allowed(std::string_view origin, std::string_view host) const {
-  if (any_origin_) return true;
+  return any_origin_ || origin_named(origin, host);
+}
+
+bool OriginPolicy::origin_named(std::string_view origin, std::string_view host) const {
   std::string normal = normal_origin(origin);
   if (contains(origins_, normal)) return true;
   // Same origin: what the browser calls us is what the page was loaded from. Behind a TLS proxy the scheme is
@@ -88,6 +91,11 @@ OriginPolicy::Verdict OriginPolicy::check(const HttpRequest& request) const {
     return Verdict::foreign_origin;
   }
   return Verdict::allowed;
+}
+
+bool OriginPolicy::is_ours(const HttpRequest& request) const {
+  if (auto origin = request.field("origin")) return origin_named(*origin, request.host);
+  return request.field("sec-fetch-site") != "cross-site";
 }
 
 void OriginPolicy::append_cors(std::string& out, const HttpRequest& request) const {

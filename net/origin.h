@@ -28,11 +28,15 @@ class OriginPolicy {
   bool host_allowed(std::string_view host) const;
   // `origin` as in the Origin field, `host` as in the Host field. "null" only if listed.
   bool origin_allowed(std::string_view origin, std::string_view host) const;
+  bool origin_named(std::string_view origin, std::string_view host) const;
 
   enum class Verdict : uint8_t { allowed, bad_host, foreign_origin };
   // Both checks. A request without Origin passes unless the browser says that another site sent it
   // (Sec-Fetch-Site) and it is no navigation.
   Verdict check(const HttpRequest& request) const;
+  // Whether a browser that sent this was on a page of ours, or of an origin that is listed by name ("*" is
+  // not enough), or it was no browser. What counts where cookies are the proof.
+  bool is_ours(const HttpRequest& request) const;
 
   // Appends the CORS fields for an allowed origin (nothing without Origin): the origin itself, never "*",
   // since cookies may be used.

@@ -41,9 +41,9 @@ OriginOptions public_options(const Config& config) { return {config.origins.allo
 
 }  // namespace
 
-Server::Server(Options options)
+Server::Server(Options options, std::unique_ptr<Authenticator> authenticator)
     : options_(options),
-      authenticator_(make_authenticator(options.config)),
+      authenticator_(std::move(authenticator)),
       public_origins_(public_options(options.config)),
       operator_origins_(OriginOptions{}),
       admission_(options.config.server.max_connections, options.config.server.max_connections_per_address) {
@@ -57,7 +57,9 @@ Server::Server(Options options)
 Server::~Server() { stop(); }
 
 Result<std::unique_ptr<Server>> Server::open(Options options) {
-  std::unique_ptr<Server> self(new Server(options));
+  auto authenticator = Authenticator::make(options.config);
+  if (!authenticator) return authenticator.error();
+  std::unique_ptr<Server> self(new Server(options, std::move(*authenticator)));
   auto probes = probe_kernel(options.config.debug.probes_off);
   if (!probes) return probes.error();
   self->probes_ = std::move(*probes);

@@ -48,6 +48,8 @@ class Server {
 
   // Starts the threads.
   void start(Engine& engine);
+  // Keys and what is asked of tokens, anew. On an error everything stays as it was. Main's thread.
+  Result<void> reload_auth(const Config& config) { return authenticator_->reload(config); }
   // Ends the sleep of a shard's thread; from another shard's thread without a system call of its own.
   void wake(uint32_t shard);
   // Says good-bye to everybody, spread over `drain.seconds`. New streams and commands are sent away
@@ -68,7 +70,7 @@ class Server {
     std::atomic<bool> drained{false};
   };
 
-  explicit Server(Options options);
+  Server(Options options, std::unique_ptr<Authenticator> authenticator);
   Result<void> open_loops();
   Result<void> open_listeners();
   void run(ShardThread& self, Engine& engine);
@@ -79,7 +81,7 @@ class Server {
   // Constant after open().
   const Options options_;
   Probes probes_;
-  std::unique_ptr<Authenticator> authenticator_;
+  const std::unique_ptr<Authenticator> authenticator_;
   OriginPolicy public_origins_, operator_origins_;
   Admission admission_;
   std::unique_ptr<GatewayShared> shared_;

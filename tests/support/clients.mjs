@@ -11,7 +11,7 @@ import NpmWebSocket from 'ws';
 
 // Every type of event that a test here looks at; an EventSource hears only what it listens for.
 const types = [
-  'connected', 'bye', 'reset', 'auth.success', 'auth.error', 'message.created', 'message.unsaved', 'room.created',
+  'connected', 'bye', 'reset', 'auth.success', 'auth.error', 'auth.expiring', 'message.created', 'message.unsaved', 'room.created',
   'room.member_added', 'room.member_removed', 'room.cleared', 'typing', 'presence.joined', 'presence.left',
   'presence.updated', 'presence.diff', 'goal.created',
 ];

@@ -27,7 +27,7 @@ Ran run(std::vector<const char*> arguments, std::vector<const char*> environment
                             .environment = environment,
                             .out = out,
                             .err = err,
-                            .run_server = [&served](const Config& config) {
+                            .run_server = [&served](const Config& config, const auto&) {
                               served = config;
                               return 0;
                             }});

@@ -2,12 +2,15 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <ctime>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "core/version.h"
+#include "net/auth.h"
 #include "tools/twinwire/config_file.h"
+#include "tools/twinwire/token.h"
 
 namespace twinwire {
 namespace {
@@ -38,6 +41,7 @@ struct Request {
   Command command = Command::serve;
   std::string config_path;
   std::map<std::string, std::string, std::less<>> settings;  // key -> text
+  TokenWish token;
 };
 
 class Parser {
@@ -55,7 +59,7 @@ class Parser {
     add_command("serve", Command::serve, "run the server (the default)");
     add_command("check-config", Command::check_config, "say whether the configuration can be served");
     add_command("print-config", Command::print_config, "print the configuration in effect, commented");
-    add_command("token", Command::token, "make a token for a user (auth.mode none needs none)");
+    add_token_command();
     add_command("version", Command::version, "print the version");
   }
 
@@ -87,6 +91,22 @@ class Parser {
 
   void add_command(const char* name, Command command, const char* doc) {
     app_.add_subcommand(name, doc)->callback([this, command] { request_.command = command; });
+  }
+
+  void add_token_command() {
+    CLI::App* app = app_.add_subcommand("token", "make a token for a user, for development and tests");
+    app->callback([this] { request_.command = Command::token; });
+    TokenWish& wish = request_.token;
+    app->add_option("--sub", wish.user, "the user");
+    app->add_option("--tenant", wish.tenant, "the tenant (server.tenant)");
+    app->add_option("--name", wish.name, "what the user is called");
+    app->add_option("--rooms", wish.rooms, "PATTERN=read,write,presence,manage; may be repeated")
+        ->type_name("GRANT");
+    app->add_option("--ttl", wish.ttl, "how long it counts: 90s, 15m, 1h, 7d (1h)");
+    app->add_flag("--bot", wish.bot, "the user is a bot");
+    app->add_option("--key", wish.key_file, "a private key in PEM to sign with, instead of the HS256 secret")
+        ->type_name("FILE");
+    app->add_option("--kid", wish.key_id, "the key's id, as the JWKS has it");
   }
 
   // An unknown flag gets the table's "did you mean".
@@ -127,7 +147,27 @@ Result<void> load(const CliHost& host, const Request& request, Config& config) {
   return {};
 }
 
-int say_token(const CliHost& host) {
+// Without a mistake, or with the first.
+Result<Config> load_and_check(const CliHost& host, const Request& request) {
+  Config config;
+  if (auto loaded = load(host, request, config); !loaded) return loaded.error();
+  if (auto mistakes = validate(config); !mistakes.empty())
+    return fail(Code::invalid_argument, std::move(mistakes.front()));
+  return config;
+}
+
+int make_token(const CliHost& host, const Request& request, const Config& config) {
+  const bool nothing_to_sign_with =
+      config.auth.secret.empty() && config.auth.secret_file.empty() && request.token.key_file.empty();
+  if (config.auth.mode != AuthMode::none || !nothing_to_sign_with) {
+    auto token = mint_token(config, request.token, static_cast<uint64_t>(time(nullptr)));
+    if (!token) {
+      host.err << "twinwire: " << token.error().sentence << "\n";
+      return token.error().code == Code::invalid_argument ? kExitUsage : kExitFailure;
+    }
+    host.out << *token << "\n";
+    return kExitOk;
+  }
   host.err << "twinwire: auth.mode is \"none\": no token is needed, and none is made.\n"
               "Clients name themselves: ?id=NAME on /api/events, /ws, /api/poll and on every POST.\n";
   return kExitNotNeeded;
@@ -136,15 +176,19 @@ int say_token(const CliHost& host) {
 int run_command(const CliHost& host, const Request& request, const Config& config) {
   switch (request.command) {
     case Command::check_config:
+      if (auto keys = Authenticator::make(config); !keys) {
+        host.err << "twinwire: " << keys.error().sentence << "\n";
+        return kExitConfig;
+      }
       host.out << "The configuration is fine.\n";
       return kExitOk;
     case Command::print_config:
       host.out << to_toml(config);
       return kExitOk;
     case Command::token:
-      return say_token(host);
+      return make_token(host, request, config);
     case Command::serve:
-      return host.run_server(config);
+      return host.run_server(config, [&host, &request] { return load_and_check(host, request); });
     case Command::version:
       break;  // answered before any configuration is read
   }

@@ -24,7 +24,8 @@ struct CliHost {
   std::span<const char* const> environment;  // "NAME=value"
   std::ostream& out;
   std::ostream& err;
-  std::function<int(const Config&)> run_server;
+  // The second reads the configuration again, from the same places.
+  std::function<int(const Config&, const std::function<Result<Config>()>&)> run_server;
 };
 
 // Runs one command to its end and returns the process's exit code.

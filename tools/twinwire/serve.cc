@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <openssl/rand.h>
+#include <poll.h>
 #include <signal.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
@@ -10,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <memory>
@@ -22,6 +24,7 @@
 #include "net/server.h"
 #include "store/store.h"
 #include "tools/twinwire/cli.h"
+#include "tools/twinwire/revocation_file.h"
 
 namespace twinwire {
 namespace {
@@ -124,22 +127,62 @@ int block_signals() {
   return signalfd(-1, &signals, SFD_CLOEXEC);
 }
 
-// Waits for the next signal, at most `ms` (-1: without end). 0: none came.
-int next_signal(int signals, int ms) {
-  fd_set set;
-  FD_ZERO(&set);
-  FD_SET(signals, &set);
-  timeval wait{ms / 1000, ms % 1000 * 1000};
-  if (select(signals + 1, &set, nullptr, nullptr, ms < 0 ? nullptr : &wait) <= 0) return 0;
+// Waits for the next signal, at most `ms` (-1: without end), and meanwhile syncs what was revoked. 0: none
+// came.
+int next_signal(int signals, RevocationFile& revoked, int ms) {
+  pollfd wanted[2] = {{signals, POLLIN, 0}, {revoked.wanted(), POLLIN, 0}};
+  if (poll(wanted, 2, ms) <= 0) return 0;
+  if (wanted[1].revents) revoked.sync();
+  if (!wanted[0].revents) return 0;
   signalfd_siginfo info{};
   return read(signals, &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : 0;
 }
 
-void wait_for_the_end(int signals, Server& server, Engine& engine, const Config& config) {
+// Settings that SIGHUP applies; everything else waits for a restart.
+bool reloads(std::string_view key) {
+  constexpr std::string_view kReloaded[] = {"auth.algorithms",     "auth.secret",     "auth.secret_file",
+                                            "auth.key_files",      "auth.issuer",     "auth.audience",
+                                            "auth.leeway_seconds", "auth.user_claim", "auth.tenant_claim",
+                                            "auth.api_keys",       "log.level"};
+  return std::find(std::begin(kReloaded), std::end(kReloaded), key) != std::end(kReloaded);
+}
+
+// Applies what can be applied and names what cannot. What is wrong changes nothing.
+void reload_config(Server& server, const Config& running, Config& applied,
+                   const std::function<Result<Config>()>& reload) {
+  auto read = reload();
+  if (!read) return spdlog::error("SIGHUP: {}; everything stays as it was", read.error().sentence);
+  Config wanted = std::move(*read), now = running;
+  std::string waiting;
+  auto wanted_fields = config_fields(wanted), now_fields = config_fields(now);
+  for (size_t i = 0; i < now_fields.size(); i++) {
+    if (reloads(now_fields[i].key) || field_as_toml(now_fields[i]) == field_as_toml(wanted_fields[i]))
+      continue;
+    waiting += (waiting.empty() ? "" : ", ") + std::string(now_fields[i].key);
+  }
+  // The mode and the names are those of the start.
+  wanted.auth.mode = running.auth.mode;
+  wanted.server = running.server;
+  wanted.limits = running.limits;
+  if (auto ok = server.reload_auth(wanted); ok)
+    spdlog::info("SIGHUP: keys, API keys and the rules for tokens are as configured now");
+  else
+    spdlog::error("SIGHUP: {}; keys and rules for tokens stay as they were", ok.error().sentence);
+  if (wanted.log.level != applied.log.level) {
+    spdlog::set_level(static_cast<spdlog::level::level_enum>(wanted.log.level));
+    spdlog::info("SIGHUP: log.level has changed");
+  }
+  applied = std::move(wanted);
+  if (!waiting.empty()) spdlog::warn("SIGHUP: these have changed and need a restart: {}", waiting);
+}
+
+void wait_for_the_end(int signals, Server& server, Engine& engine, RevocationFile& revoked,
+                      const std::function<Result<Config>()>& reload) {
+  const Config& config = engine.config();
+  Config applied = config;
   for (;;) {
-    int signal = next_signal(signals, -1);
-    if (signal == SIGHUP)
-      spdlog::warn("SIGHUP: no setting can be reloaded yet; restart to apply a new configuration");
+    int signal = next_signal(signals, revoked, -1);
+    if (signal == SIGHUP) reload_config(server, config, applied, reload);
     if (signal == SIGTERM || signal == SIGINT) break;
   }
   spdlog::info("draining: every stream is told, over {} s; a second signal ends at once",
@@ -148,7 +191,7 @@ void wait_for_the_end(int signals, Server& server, Engine& engine, const Config&
   server.drain();
   int left_ms = static_cast<int>(config.drain.seconds) * 1000 + 2000;
   for (; left_ms > 0 && !server.drained(); left_ms -= 20) {
-    int signal = next_signal(signals, 20);
+    int signal = next_signal(signals, revoked, 20);
     if (signal == SIGTERM || signal == SIGINT) break;
   }
 }
@@ -160,7 +203,7 @@ int start_failed(const Error& error) {
 
 }  // namespace
 
-int run_server(const Config& config) {
+int run_server(const Config& config, const std::function<Result<Config>()>& reload) {
   set_up_log(config);
   int signals = block_signals();
   SystemClock clock;
@@ -199,6 +242,9 @@ int run_server(const Config& config) {
   Engine engine({config, boot, clock, ring, durability, (*store)->history()}, (*server)->transports(),
                 random_of);
   engine_for_trims = &engine;
+  auto revoked = RevocationFile::open(config.store.path + "/revocations", engine.revocations());
+  if (!revoked) return start_failed(revoked.error());
+  engine.revocations().on_add = [&](const Revocations::Entry& entry) { (*revoked)->append(entry); };
   (*store)->start();
   (*server)->start(engine);
 
@@ -212,7 +258,7 @@ int run_server(const Config& config) {
               (*server)->operator_address().text().c_str());
   std::fflush(stdout);
 
-  wait_for_the_end(signals, **server, engine, config);
+  wait_for_the_end(signals, **server, engine, **revoked, reload);
   (*server)->stop();
   if (!(*store)->stop()) {
     spdlog::error(
