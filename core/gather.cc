@@ -17,7 +17,8 @@ struct Piece {
   Sessions::Counts streams;
   uint32_t connections = 0, sessions = 0;
   uint64_t rooms = 0, users = 0;
-  std::string list;  // comma-separated JSON of sessions
+  uint64_t tenant_sessions = 0, tenant_rooms = 0;  // of the one tenant that is asked for
+  std::string list;                                // comma-separated JSON of sessions
   struct RoomLine {
     std::string head, end;  // a room's JSON, around the number of its readers
     RoomId id;
@@ -33,12 +34,14 @@ Piece piece_of(Shard& shard, Shard::Gather what, std::string_view tenant) {
   piece.connections = shard.transport().connections();
   piece.sessions = shard.sessions().session_count();
   piece.users = shard.homes().user_count();
+  if (!tenant.empty()) piece.tenant_sessions = shard.sessions().count_of(tenant);
   bool first = true;
   if (what == Shard::Gather::sessions) shard.sessions().list_json(piece.list, first, tenant);
   if (what == Shard::Gather::rooms) shard.sessions().count_readers(piece.readers);
   shard.homes().for_each_room([&](const Room& room) {
     if (room.kind == RoomKind::inbox) return;
     piece.rooms++;
+    if (!tenant.empty() && room.name.tenant() == tenant) piece.tenant_rooms++;
     if (what != Shard::Gather::rooms || (!tenant.empty() && room.name.tenant() != tenant)) return;
     Piece::RoomLine& line = piece.lines.emplace_back();
     line.id = room.id;
@@ -60,7 +63,7 @@ uint64_t plain_connections(const Piece& sum) {
   return sum.connections - std::min(sum.connections, streams);
 }
 
-std::string stats_json(Shard& shard, const Piece& sum) {
+std::string stats_json(Shard& shard, const Piece& sum, std::string_view tenant) {
   const Metrics& m = sum.metrics;
   Engine& engine = shard.engine();
   Durability& store = engine.durability();
@@ -74,6 +77,13 @@ std::string stats_json(Shard& shard, const Piece& sum) {
   o.field("shards", engine.shard_count());
   o.raw("connections", fmt::format(R"({{"sse":{},"ws":{},"poll":{},"http":{}}})", sum.streams.sse,
                                    sum.streams.ws, sum.streams.poll, plain_connections(sum)));
+  if (!tenant.empty()) {
+    JsonObject of_tenant(o.begin("tenant"));
+    of_tenant.field("name", tenant)
+        .field("sessions", sum.tenant_sessions)
+        .field("rooms", sum.tenant_rooms)
+        .end();
+  }
   o.field("sessions", sum.sessions).field("rooms", sum.rooms).field("users", sum.users);
   o.raw("events", fmt::format(R"({{"published":{},"delivered":{},"stored":{},"unsaved":{}}})", m.published,
                               m.delivered, store.stored_events.load(std::memory_order_relaxed),
@@ -183,6 +193,7 @@ struct Gathering {
   uint32_t generation;
   std::string tag;
   uint32_t due;
+  std::string tenant;
   Piece sum;
 };
 
@@ -191,7 +202,7 @@ void finish(Shard& shard, const Gathering& g) {
   Reply reply;
   switch (g.what) {
     case Shard::Gather::stats:
-      reply.body = stats_json(shard, g.sum);
+      reply.body = stats_json(shard, g.sum, g.tenant);
       break;
     case Shard::Gather::metrics:
       reply.body = metrics_text(shard, g.sum);
@@ -209,8 +220,13 @@ void finish(Shard& shard, const Gathering& g) {
 }  // namespace
 
 void Shard::gather(Gather what, ConnectionId connection, std::string tag, std::string tenant) {
-  auto gathering = std::make_shared<Gathering>(Gathering{
-      what, connection, outboxes_.at(connection).generation, std::move(tag), engine_.shard_count(), {}});
+  auto gathering = std::make_shared<Gathering>(Gathering{what,
+                                                         connection,
+                                                         outboxes_.at(connection).generation,
+                                                         std::move(tag),
+                                                         engine_.shard_count(),
+                                                         tenant,
+                                                         {}});
   for (uint32_t i = 0; i < engine_.shard_count(); i++) {
     ask<Piece>(
         ShardIndex(i),
@@ -226,6 +242,8 @@ void Shard::gather(Gather what, ConnectionId connection, std::string tag, std::s
           sum.connections += piece.connections;
           sum.sessions += piece.sessions;
           sum.rooms += piece.rooms;
+          sum.tenant_sessions += piece.tenant_sessions;
+          sum.tenant_rooms += piece.tenant_rooms;
           sum.users += piece.users;
           sum.lines.insert(sum.lines.end(), piece.lines.begin(), piece.lines.end());
           for (const auto& [room, readers] : piece.readers) sum.readers[room] += readers;

@@ -181,6 +181,7 @@ class Sessions {
   };
   Counts counts() const { return counts_; }
   void list_json(std::string& out, bool& first, std::string_view tenant) const;
+  uint64_t count_of(std::string_view tenant) const;
   void count_readers(std::unordered_map<RoomId, uint64_t>& readers) const;  // per room
 
  private:

@@ -70,16 +70,18 @@ void Gateway::on_operator_ending(ConnectionId id, const HttpRequest& request) {
   std::string user = text_member(request.body, "user").value_or(std::string());
   std::string tenant = text_member(request.body, "tenant").value_or(config_.server.tenant);
   if (auto ok = check_name("user", user, names_.user_id_bytes); !ok) return refuse(id, ok.error());
-  if (auto ok = check_name("tenant", tenant, 64); !ok) return refuse(id, ok.error());
+  if (auto ok = check_name("tenant", tenant, kTenantBytesMax); !ok) return refuse(id, ok.error());
   at(id).set(Connection::kBusy);
   bool revoke = request.path == "/admin/revoke";
   shard_->end_user(Name(tenant, user), revoke ? Homes::Ending::revoked : Homes::Ending::kicked, id,
                    std::string());
 }
 
-Identity Gateway::operator_identity(Query& query) const {
+Result<Identity> Gateway::operator_identity(Query& query) const {
+  std::string tenant = query.value("tenant").value_or(config_.server.tenant);
+  if (auto ok = check_name("tenant", tenant, kTenantBytesMax); !ok) return ok.error();
   Identity who;
-  who.user = Name(query.value("tenant").value_or(config_.server.tenant), kOperatorName);
+  who.user = Name(tenant, kOperatorName);
   who.backend = true;
   return who;
 }
@@ -94,7 +96,9 @@ void Gateway::on_operator_tail(ConnectionId id, const HttpRequest& request) {
     stream->rooms.push_back(std::move(room));
   }
   if (stream->rooms.empty()) return refuse(id, fail(Code::invalid_argument, "'room' is required"));
-  stream->who = operator_identity(query);
+  auto who = operator_identity(query);
+  if (!who) return refuse(id, who.error());
+  stream->who = std::move(*who);
   stream->observer = true;
   stream->session = SessionId{};
   begin_sse(id, std::move(*stream));
@@ -120,7 +124,9 @@ void Gateway::on_operator_publish(ConnectionId id, const HttpRequest& request) {
   Command command;
   command.row = row;
   command.args = std::move(*args);
-  command.who = operator_identity(query);
+  auto who = operator_identity(query);
+  if (!who) return refuse(id, who.error());
+  command.who = std::move(*who);
   command.origin = shard_->index();
   command.connection = id;
   command.connection_generation = sockets_.generation(id);

@@ -30,7 +30,6 @@ struct Authenticator::Rules {
 namespace {
 
 constexpr size_t kFileBytesMax = 1 << 20;
-constexpr size_t kTenantBytesMax = 64;
 
 Error refused(std::string sentence) { return fail(Code::unauthenticated, std::move(sentence)); }
 

@@ -24,6 +24,8 @@ struct Credentials {
   std::string_view api_key;  // of X-Api-Key
 };
 
+inline constexpr uint32_t kTenantBytesMax = 64;
+
 class Authenticator {
  public:
   // Reads the key files that the configuration names. Errors are sentences for the operator.

@@ -163,7 +163,7 @@ class Gateway final : public SocketHandler, public Transport {
   void on_operator_tail(ConnectionId id, const HttpRequest& request);
   void on_operator_publish(ConnectionId id, const HttpRequest& request);
   void on_operator_ending(ConnectionId id, const HttpRequest& request);
-  Identity operator_identity(Query& query) const;
+  Result<Identity> operator_identity(Query& query) const;
 
   // Constant after bind().
   const GatewayShared& shared_;

@@ -142,6 +142,30 @@ TEST(ConfigTable, ReadsSizesAndLists) {
   EXPECT_EQ(config.origins.allow, (std::vector<std::string>{"https://a.example", "https://b.example"}));
 }
 
+TEST(ConfigFile, TablesInAListAreLines) {
+  Config config;
+  auto read = apply_toml(R"(
+[[auth.api_keys]]
+name = "billing"
+sha256 = "ab"
+rights = ["read", "write"]
+rooms = ["bills.*", "news"]
+[[auth.api_keys]]
+name = "other"
+)",
+                         "test.toml", config);
+  ASSERT_TRUE(read) << read.error().sentence;
+  EXPECT_EQ(config.auth.api_keys,
+            (std::vector<std::string>{"name=billing rights=read+write rooms=bills.* rooms=news sha256=ab",
+                                      "name=other"}));
+  Config same;
+  ASSERT_TRUE(apply_toml(to_toml(config), "printed", same));
+  EXPECT_EQ(same.auth.api_keys, config.auth.api_keys);
+  for (std::string_view bad : {R"(auth.api_keys = [{name = "a b"}])", R"(auth.api_keys = [{name = 7}])",
+                               R"(auth.api_keys = [{name = "a,b"}])", R"(auth.api_keys = [{rights = []}])"})
+    EXPECT_FALSE(apply_toml(bad, "test.toml", config)) << bad;
+}
+
 TEST(ConfigTable, SuggestsTheNearKey) {
   Config config;
   const auto fields = config_fields(config);

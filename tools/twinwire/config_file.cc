@@ -14,6 +14,36 @@ std::string at(std::string_view source, const toml::source_region& region) {
   return std::string(source) + ":" + std::to_string(region.begin.line) + ": ";
 }
 
+// A table in a list is one line of words: {name = "x", rights = ["read", "write"]} is "name=x
+// rights=read+write", and a list of rooms is a word for each.
+std::optional<std::string> line_of(const toml::table& table) {
+  std::string line;
+  auto add = [&line](std::string_view key, const std::string& value) {
+    line.append(line.empty() ? "" : " ").append(key).append("=").append(value);
+    return !value.empty() && value.find_first_of(" ,") == std::string::npos;
+  };
+  for (const auto& [key, node] : table) {
+    if (const auto* string = node.as_string()) {
+      if (!add(key.str(), string->get())) return std::nullopt;
+      continue;
+    }
+    const auto* array = node.as_array();
+    if (array == nullptr) return std::nullopt;
+    std::string joined;
+    for (const toml::node& element : *array) {
+      const auto* string = element.as_string();
+      if (string == nullptr) return std::nullopt;
+      if (key.str() == "rights") {
+        joined.append(joined.empty() ? "" : "+").append(string->get());
+      } else if (!add(key.str(), string->get())) {
+        return std::nullopt;
+      }
+    }
+    if (key.str() == "rights" && !add(key.str(), joined)) return std::nullopt;
+  }
+  return line;
+}
+
 // The text that set_field reads: TOML's own spelling of a scalar, or the words of an array with commas
 // between.
 std::optional<std::string> text_of(const toml::node& node, FieldKind kind) {
@@ -33,9 +63,11 @@ std::optional<std::string> text_of(const toml::node& node, FieldKind kind) {
   if (array == nullptr || kind != FieldKind::list) return std::nullopt;
   std::string joined;
   for (const toml::node& element : *array) {
-    const auto* string = element.as_string();
-    if (string == nullptr || string->get().find(',') != std::string::npos) return std::nullopt;
-    joined.append(joined.empty() ? "" : ",").append(string->get());
+    std::optional<std::string> text;
+    if (const auto* string = element.as_string()) text = string->get();
+    if (const auto* table = element.as_table()) text = line_of(*table);
+    if (!text || text->find(',') != std::string::npos) return std::nullopt;
+    joined.append(joined.empty() ? "" : ",").append(*text);
   }
   return joined;
 }
@@ -49,7 +81,7 @@ std::string_view shape_of(FieldKind kind) {
     case FieldKind::bytes:
       return "a size like 65536 or \"64KiB\"";
     case FieldKind::list:
-      return "a list of strings without commas";
+      return "a list of strings without commas (or of tables of such strings)";
     case FieldKind::text:
     case FieldKind::choice:
       return "a string";
