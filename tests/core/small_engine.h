@@ -56,7 +56,6 @@ class KeepingTransport final : public Transport {
   void close(ConnectionId id) override { closed.push_back(id); }
   void reply(ConnectionId id, std::string_view, const Reply& reply) override { replies[id] = reply; }
   void stream_opened(ConnectionId) override {}
-  uint32_t connections() const override { return 0; }
   std::map<ConnectionId, std::string> sent;
   std::map<ConnectionId, Reply> replies;
   std::vector<ConnectionId> closed;
