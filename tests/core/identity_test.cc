@@ -118,6 +118,25 @@ TEST(Tokens, AreToldAMinuteBeforeTheirEnd) {
   EXPECT_EQ(small.ended.size(), 1u);
 }
 
+TEST(Tokens, EndAWaitingPoll) {
+  SmallEngine small(1, jwt_config());
+  ConnectionId id{1};
+  StreamRequest poll = stream(user(small, "ann", 10), {"lobby"}, Form::poll);
+  small.open(0, id, poll);
+  ASSERT_EQ(small.transport(0).replies.count(id), 1u) << "the first answer holds `connected`";
+  SessionId session = session_in(small.transport(0).replies[id].body);
+  small.shard(0).connection_closed(id);
+  poll.session = session;
+  poll.cursor = Cursor{{0}, {0}};
+  ConnectionId second{2};
+  small.open(0, second, poll);
+  small.pass(9 * kSecond);
+  EXPECT_EQ(small.transport(0).replies.count(second), 0u);
+  small.pass(2 * kSecond);
+  ASSERT_EQ(small.transport(0).replies.count(second), 1u);
+  EXPECT_NE(small.transport(0).replies[second].body.find("\"events\":[]"), std::string::npos);
+}
+
 TEST(Tokens, OfAnotherUserRefreshNothing) {
   SmallEngine small(2, jwt_config());
   ConnectionId id{1};

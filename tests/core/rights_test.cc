@@ -154,6 +154,18 @@ TEST(Rights, OfAnOpenRoomComeFromTheToken) {
   EXPECT_EQ(small.command(0, with_grants(ann, {}), "messages.load", lobby).code, Code::forbidden);
 }
 
+TEST(Rights, RoomsLoadShowsWhatTheTokenLetsRead) {
+  SmallEngine small(2, jwt_config());
+  Identity ann = user("ann");
+  for (std::string_view room : {"a", "b"})
+    ASSERT_EQ(small.command(0, ann, "rooms.join", "{\"room\":\"" + std::string(room) + "\"}").code, Code::ok);
+  Reply all = small.command(1, ann, "rooms.load", "{}");
+  EXPECT_NE(all.body.find("\"id\":\"a\""), std::string::npos) << all.body;
+  Reply some = small.command(1, with_grants(ann, {{"b", rights_of({Right::read})}}), "rooms.load", "{}");
+  EXPECT_EQ(some.body.find("\"id\":\"a\""), std::string::npos) << some.body;
+  EXPECT_NE(some.body.find("\"id\":\"b\""), std::string::npos) << some.body;
+}
+
 TEST(Rights, ABackendPublishesInItsTenantAndIsNobody) {
   SmallEngine small(2, jwt_config());
   Identity key = user("key:billing");
