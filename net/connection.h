@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/bridge.h"
 #include "core/limits.h"
 #include "core/transport.h"
 #include "core/types.h"
@@ -42,7 +43,11 @@ struct Extra {
   std::string fields;  // CORS fields of the answer that is due
   std::unique_ptr<Batch> batch;
   std::unique_ptr<StreamRequest> stream;  // of a WebSocket that has not said who it is
-  bool empty() const { return !http && !ws && held.empty() && fields.empty() && !batch && !stream; }
+  const Bridge* bridge = nullptr;         // by which the answer that is due is changed, and its command
+  std::string_view command;
+  bool empty() const {
+    return !http && !ws && held.empty() && fields.empty() && !batch && !stream && bridge == nullptr;
+  }
 };
 
 struct Connection {
