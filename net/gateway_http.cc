@@ -367,7 +367,7 @@ void Gateway::on_command(ConnectionId id, const HttpRequest& request, const Comm
   auto who = identify(request, query);
   if (!who) return refuse(id, who.error());
 
-  const Bridge& bridge = config_.bridges.of(who->who.user.tenant());
+  const Bridge& bridge = config_.bridges.of(who->user.tenant());
   request_bridge_ = &bridge;
   Command command;
   command.row = &row;

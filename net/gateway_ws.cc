@@ -206,7 +206,7 @@ void Gateway::ws_auth(ConnectionId id, std::string_view id_json, std::string_vie
     }
   }
   auto tell = [&](std::string_view type, std::string_view json) {
-    std::string_view tenant = who ? who->who.user.tenant() : std::string_view(config_.server.tenant);
+    std::string_view tenant = who ? who->user.tenant() : std::string_view(config_.server.tenant);
     EventRef event =
         encode_direct(type, tenant, json, shared_.clock.wall_ms(), &config_.bridges.of(tenant).style);
     shard_->write(id, event->ws());
