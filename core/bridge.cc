@@ -12,12 +12,10 @@ CommandAlias command(std::string name) {
 Route to_path(std::string target) { return {Route::Kind::path, std::move(target), {}}; }
 Route to_command(CommandAlias alias) { return {Route::Kind::command, {}, std::move(alias)}; }
 
-// What chat messages are called elsewhere.
-const NameTable kMessageFields{{"text", "content"}, {"message", "content"}, {"body", "content"}};
-
+// What the content of chat messages is called elsewhere.
 CommandAlias sending() {
   CommandAlias alias = command("messages.send");
-  alias.fields = kMessageFields;
+  alias.fields = {{"text", "content"}, {"message", "content"}, {"body", "content"}};
   return alias;
 }
 

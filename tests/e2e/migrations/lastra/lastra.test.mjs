@@ -87,6 +87,22 @@ test('L4 L6 L12 L19 L48 presence: who joins, who leaves, who is there', async ()
   }
 });
 
+test('L5 errors on a socket are told, and end it only where nothing else is possible', async () => {
+  const ada = await join('ada9');
+  try {
+    ada.socket.send('{oops');
+    const refused = await ada.until((h) => h.all.find((e) => e.message?.success === false)?.message, 'a refusal');
+    assert.equal(refused.code, 'invalid_json');
+    await ada.send({ type: 'ping' });
+    await ada.until((h) => h.named('pong')[0], 'pong: it is still open');
+    ada.socket.send('x'.repeat(100000));
+    await ada.until((h) => h.named('close')[0]?.code === 1009, 'too much');
+    assert.equal((await ada.next('bye')).code, 'too_large');
+  } finally {
+    ada.close();
+  }
+});
+
 test('L7 L18 ping is answered with pong', async () => {
   const ada = await join('ada5');
   try {

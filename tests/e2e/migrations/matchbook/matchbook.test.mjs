@@ -203,6 +203,37 @@ test('X8 X2 in parallel: EventSource and WebSocket of one user, each message exa
   }
 });
 
+test('M17 persistence fails: the message is delivered all the same, and its sender is told', async () => {
+  // Files may not grow past 256 KiB: the log of the store soon cannot be written.
+  const own = await startApp('matchbook', {
+    shell: "trap '' XFSZ; ulimit -f 512",
+    args: ['--store.give_up_ms', '500'],
+  });
+  const [from, to] = [socket('ann', own), socket('bob', own)];
+  try {
+    await Promise.all([from.next('connected'), to.next('connected')]);
+    const room = (await call(own, '/api/conversations/create?id=ann', { participantIds: ['bob'] })).body.room.id;
+    const content = 'x'.repeat(30000);
+    for (let i = 0; i < 20; i++) await from.send({ type: 'chat', id: i, data: { room, content: `${i} ${content}`, clientId: `c${i}` } });
+    const unsaved = await from.next('message.unsaved');
+    const answers = await from.until((h) => {
+      const list = h.all.filter((e) => e.message?.type === 'reply').map((e) => e.message);
+      return list.length === 20 && list;
+    }, 'every answer');
+    assert.ok(answers.some((a) => a.success && a.stored), 'what was written before');
+    assert.ok(answers.some((a) => !a.success && a.code === 'storage_unavailable'));
+    assert.ok(/^c\d+$/.test(unsaved.clientId), 'it says which');
+    const told = to.named('message.created').map((e) => e.data.message.clientId);
+    assert.ok(told.includes(unsaved.clientId), 'it was delivered');
+    assert.equal((await fetch(`${own.adminUrl}/health/live`)).status, 200);
+  } finally {
+    from.close();
+    to.close();
+    await own.end('SIGKILL');
+    await own.stop();
+  }
+});
+
 test('X1 persist then deliver, or deliver then persist: a setting, and both deliver', async () => {
   for (const policy of ['commit', 'publish']) {
     const own = await startApp('matchbook', { args: ['--server.deliver', policy] });

@@ -368,3 +368,22 @@ test('Q37 Q38 the log names the address, and SIGTERM and SIGINT end it with 0', 
     }
   }
 });
+
+test('Q39 old messages are removed after a time, and a client that is behind is told', async () => {
+  const own = await startApp('qryptchat', { args: ['--store.retention_seconds', '1'] });
+  const as2 = (path, body) => call(own, `/api/${path}?id=ann`, body);
+  try {
+    const { eventId } = (await as2('messages/send', { conversationId: 'old', content: 'soon gone', exclude: 'none' })).body;
+    const [epoch] = eventId.split('-');
+    let left = 1;
+    for (const end = Date.now() + 40000; left && Date.now() < end; await new Promise((resolve) => setTimeout(resolve, 300))) {
+      left = (await as2('messages/load', { conversationId: 'old' })).body.messages.length;
+    }
+    assert.equal(left, 0);
+    const client = eventSource(`${own.url}/api/events?id=ann&rooms=old&lastEventId=${epoch}-${'1'.padStart(14, '0')}`, names);
+    assert.equal((await client.next('RESET')).reason, 'trimmed');
+    client.close();
+  } finally {
+    await own.stop();
+  }
+});
