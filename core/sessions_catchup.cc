@@ -10,8 +10,8 @@
 namespace twinwire {
 
 namespace {
-// Of one room under `history=N`: N is a promise, so this is far above what N messages of a chat take; a read of
-// the replay may be as small as it likes, since another follows.
+// Of one room under `history=N`: N is a promise, so this is far above what N messages of a chat take; a read
+// of the replay may be as small as it likes, since another follows.
 constexpr uint32_t kHistoryBytes = 4 << 20;
 }  // namespace
 
