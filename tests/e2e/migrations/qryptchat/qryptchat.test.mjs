@@ -380,7 +380,7 @@ test('Q39 old messages are removed after a time, and a client that is behind is 
       left = (await as2('messages/load', { conversationId: 'old' })).body.messages.length;
     }
     assert.equal(left, 0);
-    const client = eventSource(`${own.url}/api/events?id=ann&rooms=old&lastEventId=${epoch}-${'1'.padStart(14, '0')}`, names);
+    const client = eventSource(`${own.url}/api/events?id=ann&rooms=old&lastEventId=${epoch}-${'0'.repeat(14)}`, names);
     assert.equal((await client.next('RESET')).reason, 'trimmed');
     client.close();
   } finally {
