@@ -13,6 +13,9 @@ namespace {
 
 constexpr std::array<std::string_view, 2> kDeliver{"publish", "commit"};
 constexpr std::array<std::string_view, 2> kAuthMode{"none", "jwt"};
+constexpr std::array<std::string_view, 4> kNameRule{"dot", "hyphen", "upper_snake", "message"};
+constexpr std::array<std::string_view, 2> kBodyRule{"envelope", "data"};
+constexpr std::array<std::string_view, 3> kKeyCase{"as_is", "snake_case", "camelCase"};
 constexpr std::array<std::string_view, 5> kLogLevel{"trace", "debug", "info", "warn", "error"};
 
 constexpr uint64_t kKiB = 1 << 10;
@@ -168,13 +171,29 @@ void add_access(Table& t, Config& c) {
          "Web origins (https://app.example) that may connect besides the server's own. \"*\": any.");
 }
 
+void add_form(Table& t, FormStyle& c, std::array<std::string_view, 3> keys, std::string_view names_doc) {
+  t.choice(keys[0], c.names, kNameRule, names_doc);
+  t.choice(keys[1], c.body, kBodyRule,
+           "envelope: the whole event. data: its data alone, on WebSocket and polls with \"eventId\" and "
+           "\"type\" in it. A table \"members\" beside it renames or adds members of the envelope.");
+  t.choice(
+      keys[2], c.keys.rule, kKeyCase,
+      "Spelling of the member names in data. A table instead of a word gives exceptions (\"*\" the rule).");
+}
+
 void add_streams(Table& t, Config& c) {
   t.number("sse.heartbeat_seconds", c.sse.heartbeat_seconds, 1, 600,
            "Longest silence on SSE, in seconds, unless the client asks for another (10 to 600).");
+  add_form(
+      t, c.bridges.common.style.sse, {"sse.names", "sse.data", "sse.keys"},
+      "Names of events on SSE: message.created, message-created, MESSAGE_CREATED, or \"message\": no name, "
+      "so that onmessage hears all. A table instead of a word gives exceptions (\"*\" the rule).");
   t.number(
       "ws.heartbeat_seconds", c.ws.heartbeat_seconds, 1, 600,
       "Seconds between pings on WebSocket, unless the client asks for another (10 to 600). After two without "
       "any sign of life the connection is closed, unless its socket is taking bytes slowly.");
+  add_form(t, c.bridges.common.style.ws, {"ws.names", "ws.data", "ws.keys"},
+           "Names of events on WebSocket and in polls, as above; \"message\" leaves them as they are.");
   t.number("poll.wait_seconds", c.poll.wait_seconds, 1, 600, "Longest wait of a poll, in seconds.");
   t.number("poll.events", c.poll.events, 1, 4096, "Events in one poll answer; `more` is true when cut.");
   t.bytes("poll.bytes", c.poll.bytes, 128 * kKiB, 16 * kMiB, "Bytes of events in one poll answer; as above.");
@@ -237,6 +256,31 @@ void add_engine(Table& t, Config& c) {
   t.flag("debug.probes_off", c.debug.probes_off,
          "Act as if the kernel could do nothing beyond Linux 6.1, so that tests cover those paths.");
   t.choice("log.level", c.log.level, kLogLevel, "What is logged to stderr.");
+}
+
+void add_bridges(Table& t, Config& c) {
+  t.choice("replies.keys", c.bridges.common.replies.rule, kKeyCase,
+           "Spelling of the member names in answers of commands, as sse.keys.");
+  t.text("bridge.room", c.bridges.common.room,
+         "Room of streams that name none, and of bridged messages that name none. Empty: there is none.");
+  t.number("bridge.history", c.bridges.common.history, 0, 4096,
+           "Events of each room that a stream without a cursor gets first, where it does not say history=.");
+  t.text("hooks.save_url", c.hooks.save_url,
+         "http:// address that gets every kept event by POST, in batches, in order, at least once. Empty: "
+         "none.");
+  t.text("hooks.authorization", c.hooks.authorization, "Value of the Authorization field sent to it.", true);
+  t.text("hooks.secret", c.hooks.secret,
+         "Key of the HMAC-SHA256 in the field Twinwire-Signature. Empty: no signature.", true);
+  t.number("hooks.batch_events", c.hooks.batch_events, 1, 4096, "Events in one batch at most.");
+  t.bytes("hooks.batch_bytes", c.hooks.batch_bytes, 64 * kKiB, 64 * kMiB,
+          "Bytes of one batch at most; an event that is larger goes alone.");
+  t.number("hooks.timeout_ms", c.hooks.timeout_ms, 100, 600'000,
+           "Milliseconds in which a batch must be answered; then it is sent again.");
+  t.number("hooks.retry_ms_max", c.hooks.retry_ms_max, 100, 3'600'000,
+           "Longest wait between tries, in milliseconds. It begins at 200, doubles, and is jittered.");
+  t.number(
+      "hooks.queue_events", c.hooks.queue_events, 1000, uint64_t{1} << 40,
+      "Events that may wait on disk for the receiver. More: the oldest are dropped, logged and counted.");
 }
 
 std::string refusal(const ConfigField& field, std::string_view text, std::string_view wants) {
@@ -377,6 +421,7 @@ std::vector<ConfigField> config_fields(Config& config) {
   add_streams(table, config);
   add_limits(table, config.limits);
   add_rooms(table, config);
+  add_bridges(table, config);
   add_engine(table, config);
   return std::move(table.rows);
 }
@@ -511,6 +556,8 @@ std::vector<std::string> validate(const Config& config) {
   if (config.poll.bytes < 2 * config.limits.message_bytes) {
     mistakes.emplace_back("poll.bytes must be at least twice limits.message_bytes");
   }
+  if (!config.hooks.save_url.empty() && !config.hooks.save_url.starts_with("http://"))
+    mistakes.emplace_back("hooks.save_url must begin with http:// (for https put a proxy in front of it)");
   if (config.store.path.empty()) mistakes.emplace_back("store.path must not be empty");
   if (config.server.tenant.empty() || config.server.tenant.size() > 64) {
     mistakes.emplace_back("server.tenant must be 1 to 64 bytes");

@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/bridge.h"
 #include "core/durability.h"
 #include "core/status.h"
 
@@ -145,6 +146,22 @@ struct Config {
   struct Log {
     LogLevel level = LogLevel::info;
   } log;
+
+  struct Hooks {
+    std::string save_url;
+    std::string authorization;
+    std::string secret;
+    uint32_t batch_events = 256;
+    uint64_t batch_bytes = 1 << 20;
+    uint32_t timeout_ms = 10'000;
+    uint32_t retry_ms_max = 30'000;
+    uint64_t queue_events = 10'000'000;
+  } hooks;
+
+  // Of applications that move here. The tables in them are read from the file only
+  // (tools/twinwire/bridge_file.h).
+  Bridges bridges;
+  RouteTable routes = default_routes();
 };
 
 // How a field's text is read and shown.

@@ -30,6 +30,13 @@ struct StoreBoot {
   std::vector<StartRecord> starts;  // oldest first; the last one is this run
 };
 
+// What the save hook tells operators (relaxed; each written by the hook's thread, `queued` by the writer
+// too).
+struct HookCounters {
+  std::atomic<uint64_t> queued{0}, delivered{0}, batches{0}, failures{0}, dropped{0};
+  std::atomic<uint64_t> waiting_since_wall_ms{0};  // the oldest event that waits; 0: none
+};
+
 class Durability {
  public:
   explicit Durability(Sequence settled, Sequence first) : durable_(first.value - 1), synced_(settled.value) {}
@@ -63,6 +70,7 @@ class Durability {
 
   // Counters for operators (relaxed; writer only writes).
   std::atomic<uint64_t> stored_events{0}, unsaved_events{0}, syncs{0}, backlog_events{0}, commit_failures{0};
+  HookCounters hook;
 
  private:
   std::atomic<uint64_t> durable_;

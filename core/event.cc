@@ -35,81 +35,80 @@ std::string format_timestamp(uint64_t wall_ms) {
                      utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, wall_ms % 1000);
 }
 
+const WireStyle& native_style() {
+  static const WireStyle style;
+  return style;
+}
+
+void append_sse_head(std::string& out, const FormStyle& style, std::string_view type) {
+  std::string scratch;
+  std::string_view name = style.native() ? type : event_name(style, type, scratch);
+  if (!name.empty()) {
+    out += "event: ";
+    out += name;
+    out += '\n';
+  }
+  out += "data: ";
+}
+
 // Builds the JSON and the two forms. A friend, so that Event's header stays free of the encoding.
 class EventCoder {
  public:
   EventCoder(const EventDraft& draft, Epoch epoch, bool direct)
-      : draft_(draft), epoch_(epoch), direct_(direct) {
-    write_json();
-  }
+      : draft_(draft), style_(draft.style ? *draft.style : native_style()), epoch_(epoch), direct_(direct) {}
 
   EventRef build() {
-    bool with_id = !direct_ && draft_.event_class == EventClass::kept;
-    std::string_view json = json_;
-    sse_.reserve(json.size() + draft_.type.size() + 64);
-    if (with_id) {
-      sse_ += "id: ";
-      size_t at = sse_.size();
-      append_cursor(sse_);
-      sse_places_[sse_count_++] = static_cast<uint32_t>(at + 13);
-      sse_ += '\n';
+    Envelope envelope;
+    char id[Cursor::kTextSize];
+    Cursor{epoch_, Sequence{0}}.write(id);
+    if (!direct_) envelope.event_id = {id, sizeof id};
+    envelope.type = draft_.type;
+    envelope.with_tenant = static_cast<bool>(draft_.room_name);
+    envelope.tenant = draft_.room_name.tenant();
+    envelope.room = draft_.shown_room;
+    if (draft_.user) envelope.user = draft_.user.text();
+    std::string timestamp = format_timestamp(draft_.wall_ms);
+    envelope.timestamp = timestamp;
+    envelope.data = draft_.data;
+    envelope.sequence_place = draft_.sequence_place;
+    Body body;
+    write_body(body, envelope, style_.ws);
+    if (style_.native()) {
+      write_sse(body, envelope.event_id);
+    } else {
+      Body other;
+      write_body(other, envelope, style_.sse);
+      write_sse(other, envelope.event_id);
     }
-    sse_ += "event: ";
-    sse_ += draft_.type;
-    sse_ += "\ndata: ";
-    for (uint32_t i = 0; i < json_count_; i++)
-      sse_places_[sse_count_++] = static_cast<uint32_t>(sse_.size()) + json_places_[i];
-    sse_ += json;
-    sse_ += "\n\n";
     char header[10];
-    size_t header_size = write_ws_header(header, kTextOpcode, json.size());
-    return assemble({header, header_size}, json);
+    size_t header_size = write_ws_header(header, kTextOpcode, body.json.size());
+    return assemble({header, header_size}, body);
   }
 
  private:
-  void append_cursor(std::string& out) {
-    char text[Cursor::kTextSize];
-    Cursor{epoch_, Sequence{0}}.write(text);
-    out.append(text, sizeof text);
+  void write_sse(const Body& body, std::string_view id) {
+    sse_.reserve(body.json.size() + draft_.type.size() + 64);
+    if (!direct_ && draft_.event_class == EventClass::kept) {
+      sse_ += "id: ";
+      sse_places_[sse_count_++] = static_cast<uint32_t>(sse_.size() + 13);
+      sse_ += id;
+      sse_ += '\n';
+    }
+    append_sse_head(sse_, style_.sse, draft_.type);
+    for (uint32_t i = 0; i < body.place_count; i++)
+      sse_places_[sse_count_++] = static_cast<uint32_t>(sse_.size()) + body.places[i];
+    sse_ += body.json;
+    sse_ += "\n\n";
   }
 
-  void write_json() {
-    json_.reserve(draft_.data.size() + 256);
-    json_ += '{';
-    if (!direct_) {
-      json_ += "\"eventId\":\"";
-      json_places_[json_count_++] = static_cast<uint32_t>(json_.size() + 13);
-      append_cursor(json_);
-      json_ += "\",";
-    }
-    json_ += "\"type\":";
-    append_json_string(json_, draft_.type);
-    if (draft_.room_name) {
-      json_ += ",\"tenantId\":";
-      append_json_string(json_, draft_.room_name.tenant());
-    }
-    if (!draft_.shown_room.empty()) {
-      json_ += ",\"room\":";
-      append_json_string(json_, draft_.shown_room);
-    }
-    if (draft_.user) {
-      json_ += ",\"userId\":";
-      append_json_string(json_, draft_.user.text());
-    }
-    json_ += ",\"timestamp\":\"";
-    json_ += format_timestamp(draft_.wall_ms);
-    json_ += "\",\"data\":";
-    data_at_ = static_cast<uint32_t>(json_.size());
-    if (draft_.sequence_place != EventDraft::kNoPlace)
-      json_places_[json_count_++] = data_at_ + draft_.sequence_place;
-    json_ += draft_.data;
-    json_ += '}';
-  }
-
-  EventRef assemble(std::string_view header, std::string_view json) {
+  EventRef assemble(std::string_view header, const Body& body) {
+    // The record and answers need the data as it came: once more, unless the ws form has it so.
+    bool shown = body.data_at != Body::kNotVerbatim;
+    std::string_view apart = shown ? std::string_view() : draft_.data;
     size_t extras =
         draft_.type.size() + draft_.shown_room.size() + draft_.client_id.size() + draft_.room_record.size();
-    size_t size = sizeof(Event) + sse_.size() + header.size() + json.size() + extras;
+    size_t ws_size = header.size() + body.json.size();
+    size_t size = sizeof(Event) + sse_.size() + ws_size + extras + apart.size();
     void* memory = std::malloc(size);
     TW_CHECK(memory != nullptr);
     Event* event = new (memory) Event();
@@ -126,34 +125,36 @@ class EventCoder {
     event->wall_ms_ = draft_.wall_ms;
     event->content_hash_ = draft_.content_hash;
     event->sse_size_ = static_cast<uint32_t>(sse_.size());
-    event->ws_size_ = static_cast<uint32_t>(header.size() + json.size());
+    event->ws_size_ = static_cast<uint32_t>(ws_size);
     event->ws_header_ = static_cast<uint8_t>(header.size());
-    event->data_at_ = static_cast<uint32_t>(header.size()) + data_at_;
+    size_t data_at = shown ? header.size() + body.data_at : ws_size + extras;
+    event->data_at_ = static_cast<uint32_t>(sse_.size() + data_at);
     event->data_size_ = static_cast<uint32_t>(draft_.data.size());
     event->type_size_ = static_cast<uint8_t>(draft_.type.size());
     event->shown_room_size_ = static_cast<uint8_t>(draft_.shown_room.size());
     event->client_id_size_ = static_cast<uint16_t>(draft_.client_id.size());
     event->room_record_size_ = static_cast<uint32_t>(draft_.room_record.size());
     char* out = event->bytes();
-    for (std::string_view part : {std::string_view(sse_), header, json, draft_.type, draft_.shown_room,
-                                  draft_.client_id, draft_.room_record}) {
+    for (std::string_view part : {std::string_view(sse_), header, std::string_view(body.json), draft_.type,
+                                  draft_.shown_room, draft_.client_id, draft_.room_record, apart}) {
       if (!part.empty()) std::memcpy(out, part.data(), part.size());
       out += part.size();
     }
     for (uint32_t i = 0; i < sse_count_; i++) event->place_[event->places_++] = sse_places_[i];
-    for (uint32_t i = 0; i < json_count_; i++)
-      event->place_[event->places_++] = event->sse_size_ + event->ws_header_ + json_places_[i];
+    for (uint32_t i = 0; i < body.place_count; i++)
+      event->place_[event->places_++] = event->sse_size_ + event->ws_header_ + body.places[i];
+    if (!shown && draft_.sequence_place != EventDraft::kNoPlace)
+      event->place_[event->places_++] = event->data_at_ + draft_.sequence_place;
     return EventRef::adopt(event);
   }
 
   const EventDraft& draft_;
+  const WireStyle& style_;
   const Epoch epoch_;
   const bool direct_;
-  std::string json_, sse_;
-  uint32_t data_at_ = 0;
+  std::string sse_;
   std::array<uint32_t, 3> sse_places_{};
-  std::array<uint32_t, 2> json_places_{};
-  uint32_t sse_count_ = 0, json_count_ = 0;
+  uint32_t sse_count_ = 0;
 };
 
 EventRef Event::encode(const EventDraft& draft, Epoch epoch) {
@@ -176,8 +177,9 @@ void Event::release() const {
 }
 
 EventRef encode_direct(std::string_view type, std::string_view tenant, std::string_view data,
-                       uint64_t wall_ms) {
+                       uint64_t wall_ms, const WireStyle* style) {
   EventDraft draft;
+  draft.style = style;
   draft.type = type;
   draft.data = data;
   draft.room_name = tenant.empty() ? Name() : Name(tenant, "");

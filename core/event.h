@@ -4,9 +4,11 @@
 // to the thread that will publish.
 //
 // Layout: one allocation, the object and behind it
-//   [sse form][ws form][type][shown room][client id]
+//   [sse form][ws form][type][shown room][client id][room record][data, if the ws form shows it otherwise]
 // sse form: `id: CURSOR\nevent: TYPE\ndata: JSON\n\n` (no id line unless kept), ws form: RFC 6455 frame
-// header + JSON. The JSON of the ws form is also what a poll's array holds and what replay sends.
+// header + JSON. The JSON of the ws form is also what a poll's array holds and what replay sends. How the two
+// look is the tenant's style (wire_style.h): still one encoding per form and event, since an event has one
+// tenant. type() and data() are native in every style.
 #pragma once
 
 #include <array>
@@ -16,6 +18,7 @@
 #include <string_view>
 
 #include "core/types.h"
+#include "core/wire_style.h"
 
 namespace twinwire {
 
@@ -66,6 +69,7 @@ struct EventDraft {
   // Offsets in `data` where the 14 hex digits of the event's own sequence stand (message.id), at most one.
   static constexpr uint32_t kNoPlace = UINT32_MAX;
   uint32_t sequence_place = kNoPlace;
+  const WireStyle* style = nullptr;  // of the room's tenant; none: native
 };
 
 class EventRef;
@@ -96,8 +100,8 @@ class Event {
   std::string_view ws() const { return {bytes() + sse_size_, ws_size_}; }
   // The envelope alone: the ws form without its frame header.
   std::string_view json() const { return ws().substr(ws_header_); }
-  // The value of "data" within json().
-  std::string_view data() const { return ws().substr(data_at_, data_size_); }
+  // The data as it was published.
+  std::string_view data() const { return {bytes() + data_at_, data_size_}; }
   std::string_view type() const { return extra(0, type_size_); }
   std::string_view shown_room() const { return extra(type_size_, shown_room_size_); }
   std::string_view client_id() const { return extra(type_size_ + shown_room_size_, client_id_size_); }
@@ -143,7 +147,7 @@ class Event {
   uint32_t ws_size_ = 0;
   uint32_t data_at_ = 0;
   uint32_t data_size_ = 0;
-  std::array<uint32_t, 5> place_{};  // offsets in bytes() of the sequence's digits
+  std::array<uint32_t, 6> place_{};  // offsets in bytes() of the sequence's digits
   Sequence sequence_;
   RoomId room_;
   Name room_name_;
@@ -196,7 +200,11 @@ class EventRef {
 // Frames for one stream alone (connected, reset, bye, …): same envelope without eventId, never in the log.
 // Returns an event whose sequence is 0.
 EventRef encode_direct(std::string_view type, std::string_view tenant, std::string_view data,
-                       uint64_t wall_ms);
+                       uint64_t wall_ms, const WireStyle* style = nullptr);
+
+// The two lines of an SSE block's head for a body: `event:` unless the style leaves it out, and `data: `.
+void append_sse_head(std::string& out, const FormStyle& style, std::string_view type);
+const WireStyle& native_style();
 
 // `2026-11-20T12:00:00.123Z`, 24 bytes.
 std::string format_timestamp(uint64_t wall_ms);

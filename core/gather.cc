@@ -149,6 +149,18 @@ std::string metrics_text(Shard& shard, const Piece& sum) {
   counter("store_syncs_total", "Synced commits of the writer.", store.syncs.load(std::memory_order_relaxed));
   gauge("store_backlog_events", "Kept events the writer holds.",
         store.backlog_events.load(std::memory_order_relaxed));
+  if (!shard.config().hooks.save_url.empty()) {
+    const HookCounters& hook = store.hook;
+    auto read = [](const std::atomic<uint64_t>& v) { return v.load(std::memory_order_relaxed); };
+    uint64_t since = read(hook.waiting_since_wall_ms), now = shard.wall_ms();
+    gauge("hook_queue_events", "Kept events that the save hook has still to deliver.", read(hook.queued));
+    gauge("hook_lag_seconds", "Age of the oldest of them.", since && since < now ? (now - since) / 1000 : 0);
+    counter("hook_delivered_total", "Kept events that the save hook delivered.", read(hook.delivered));
+    counter("hook_batches_total", "Batches they went in.", read(hook.batches));
+    counter("hook_failures_total", "Tries of the save hook that failed.", read(hook.failures));
+    counter("hook_dropped_total", "Kept events dropped because hooks.queue_events waited.",
+            read(hook.dropped));
+  }
   gauge("store_failing", "1 while the store fails.", store.failing() ? 1 : 0);
   gauge("writer_lag", "Positions between the log's end and what is settled.",
         engine.ring().claimed().value - std::min(engine.ring().claimed(), store.durable()).value);

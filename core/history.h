@@ -55,7 +55,7 @@ struct RoomRecord {
   std::string created_by;
   uint64_t created_wall_ms = 0, updated_wall_ms = 0;
   Sequence trimmed_through, cleared_through;
-  Sequence last_kept;  // newest kept event, 0 if none
+  Sequence last_kept;  // newest kept event, or trimmed_through if that is newer; 0 if neither
   std::vector<Member> members;
   bool failed = false;
 

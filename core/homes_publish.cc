@@ -40,6 +40,7 @@ Result<EventRef> Homes::publish(Room& room, const EventDraft& draft, Ring::Prior
   stamped.room = room.id;
   stamped.room_name = room.name;
   stamped.wall_ms = shard_.wall_ms();
+  stamped.style = &shard_.style_of(room.name.tenant());
   EventRef event = Event::encode(stamped, shard_.epoch());
   Ring& ring = shard_.ring();
   auto claim = ring.try_claim(1, event->size(), priority);

@@ -13,7 +13,8 @@ namespace {
 
 // A frame for one stream alone, in its form: never in the log, no eventId. `id` gives an SSE stream its
 // cursor.
-std::string direct_frame(Form form, std::string_view type, std::string_view json, const std::string& id) {
+std::string direct_frame(Form form, const WireStyle& style, std::string_view type, std::string_view json,
+                         const std::string& id) {
   std::string out;
   if (form == Form::ws) {
     char header[10];
@@ -21,23 +22,24 @@ std::string direct_frame(Form form, std::string_view type, std::string_view json
     out += json;
   } else if (form == Form::sse) {
     if (!id.empty()) out += "id: " + id + "\n";
-    out += "event: ";
-    out += type;
-    out += "\ndata: ";
+    append_sse_head(out, style.sse, type);
     out += json;
     out += "\n\n";
   }
   return out;
 }
 
-std::string direct_json(std::string_view type, std::string_view tenant, std::string_view data,
-                        uint64_t wall_ms) {
-  std::string json;
-  JsonObject object(json);
-  object.field("type", type);
-  if (!tenant.empty()) object.field("tenantId", tenant);
-  object.field("timestamp", format_timestamp(wall_ms)).raw("data", data).end();
-  return json;
+std::string direct_json(Form form, const WireStyle& style, std::string_view type, std::string_view tenant,
+                        std::string_view data, uint64_t wall_ms) {
+  std::string timestamp = format_timestamp(wall_ms);
+  Envelope envelope;
+  envelope.type = type;
+  envelope.tenant = tenant;
+  envelope.timestamp = timestamp;
+  envelope.data = data;
+  Body body;
+  write_body(body, envelope, form == Form::sse ? style.sse : style.ws);
+  return std::move(body.json);
 }
 
 std::string name_list(const std::vector<std::string>& names) {
@@ -391,8 +393,9 @@ void Sessions::tell(Session& session, std::string_view type, std::string_view da
                     Sequence id) {
   if (session.connection == kNone) return;
   ConnectionId connection{session.connection};
-  std::string json = direct_json(type, session.user.tenant(), data, shard_.wall_ms());
   Form form = shard_.outboxes().at(connection).form;
+  const WireStyle& style = shard_.style_of(session.user.tenant());
+  std::string json = direct_json(form, style, type, session.user.tenant(), data, shard_.wall_ms());
   if (form == Form::poll) {
     std::string& frames = session.catchup->poll_frames;
     if (!frames.empty()) frames += ',';
@@ -400,7 +403,7 @@ void Sessions::tell(Session& session, std::string_view type, std::string_view da
     return;
   }
   shard_.outboxes().push_raw(connection,
-                             direct_frame(form, type, json, with_id ? shard_.cursor(id).text() : ""));
+                             direct_frame(form, style, type, json, with_id ? shard_.cursor(id).text() : ""));
 }
 
 // ---- presence ----
@@ -446,8 +449,10 @@ void Sessions::say_bye(ConnectionId connection, std::string_view code, std::stri
       .field("reconnect", reconnect)
       .field("afterMs", after_ms)
       .end();
-  outboxes.push_raw(connection,
-                    direct_frame(form, "bye", direct_json("bye", "", data, shard_.wall_ms()), ""));
+  uint32_t session = on_connection(connection);
+  const WireStyle& style = shard_.style_of(session == kNone ? "" : sessions_[session].user.tenant());
+  std::string json = direct_json(form, style, "bye", "", data, shard_.wall_ms());
+  outboxes.push_raw(connection, direct_frame(form, style, "bye", json, ""));
   if (form == Form::ws) {
     std::string payload{static_cast<char>(close_code >> 8), static_cast<char>(close_code)};
     payload += code.substr(0, 120);

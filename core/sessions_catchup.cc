@@ -9,6 +9,12 @@
 
 namespace twinwire {
 
+namespace {
+// Of one room under `history=N`: N is a promise, so this is far above what N messages of a chat take; a read
+// of the replay may be as small as it likes, since another follows.
+constexpr uint32_t kHistoryBytes = 4 << 20;
+}  // namespace
+
 void Sessions::queue(uint32_t index) {
   Session& session = sessions_[index];
   if (session.queued) return;
@@ -150,7 +156,8 @@ void Sessions::ask_reads(uint32_t index, uint32_t max_events) {
   catchup.reads_due = static_cast<uint32_t>(catchup.parts.size());
   for (size_t part = 0; part < catchup.parts.size(); part++) {
     const Catchup::Part& p = catchup.parts[part];
-    ReadRequest request{p.id, p.after, catchup.target, max_events, kReadBytes, catchup.newest};
+    uint32_t bytes = catchup.newest ? kHistoryBytes : kReadBytes;
+    ReadRequest request{p.id, p.after, catchup.target, max_events, bytes, catchup.newest};
     shard_.ask<std::shared_ptr<const ReadAnswer>>(
         shard_.home_of(p.id),
         [name = p.room, request](Shard& shard, Answer<std::shared_ptr<const ReadAnswer>> answer) {

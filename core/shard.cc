@@ -36,6 +36,9 @@ Ring& Shard::ring() { return engine_.ring(); }
 Durability& Shard::durability() { return engine_.durability(); }
 History& Shard::history() { return engine_.history(); }
 const Config& Shard::config() const { return engine_.config(); }
+const WireStyle& Shard::style_of(std::string_view tenant) const {
+  return engine_.config().bridges.of(tenant).style;
+}
 uint64_t Shard::wall_ms() const { return engine_.clock().wall_ms(); }
 Epoch Shard::epoch() const { return engine_.boot().epoch; }
 RoomId Shard::room_id(const Name& room) const { return room_id_of(engine_.boot().room_key, room); }

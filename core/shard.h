@@ -99,6 +99,8 @@ class Shard {
   Durability& durability();
   History& history();
   const Config& config() const;
+  // How a tenant's events look on the wire.
+  const WireStyle& style_of(std::string_view tenant) const;
   Outboxes& outboxes() { return outboxes_; }
   Sessions& sessions() { return sessions_; }
   Homes& homes() { return homes_; }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/bridge.h"
 #include "core/limits.h"
 #include "core/transport.h"
 #include "core/types.h"
@@ -43,7 +44,11 @@ struct Extra {
   std::unique_ptr<Batch> batch;
   std::unique_ptr<StreamRequest> stream;  // of a WebSocket that has not said who it is
   uint8_t tries = 0;                      // of that one: tokens that did not count
-  bool empty() const { return !http && !ws && held.empty() && fields.empty() && !batch && !stream; }
+  const Bridge* bridge = nullptr;         // by which the answer that is due is changed, and its command
+  std::string_view command;
+  bool empty() const {
+    return !http && !ws && held.empty() && fields.empty() && !batch && !stream && bridge == nullptr;
+  }
 };
 
 struct Connection {

@@ -31,6 +31,7 @@ namespace twinwire {
 class Engine;
 class Query;
 class Shard;
+struct WsEnvelope;
 
 // What all gateways share; constant while they run, but for the counters of Admission.
 struct GatewayShared {
@@ -117,6 +118,8 @@ class Gateway final : public SocketHandler, public Transport {
   void request_waits(ConnectionId id, std::unique_ptr<HttpReader> reader);
   void on_request(ConnectionId id, const HttpRequest& request);
   void route(ConnectionId id, const HttpRequest& request, std::string_view path);
+  bool route_native(ConnectionId id, const HttpRequest& request, std::string_view path);
+  void follow_route(ConnectionId id, const HttpRequest& request, const Route& route, std::string_view tail);
   void answer(ConnectionId id, const Answer& answer);
   void refuse(ConnectionId id, const Error& error, std::string_view fields = {});
   void refuse_status(ConnectionId id, int status, std::string_view sentence);
@@ -136,6 +139,7 @@ class Gateway final : public SocketHandler, public Transport {
   void ws_auth(ConnectionId id, std::string id_json, std::string_view data);
 
   // ---- gateway_streams.cc ----
+  void fill_from_bridge(StreamRequest& stream) const;
   Result<StreamRequest> stream_request(const HttpRequest& request, Form form) const;
   void on_events(ConnectionId id, const HttpRequest& request);
   void begin_sse(ConnectionId id, StreamRequest stream);
@@ -154,9 +158,13 @@ class Gateway final : public SocketHandler, public Transport {
   void feed_ws(ConnectionId id, std::span<char> bytes);
   void ws_message(ConnectionId id, std::string_view text);
   void ws_command(ConnectionId id, std::string_view type, std::string id_json, std::string_view data);
+  void ws_alias(ConnectionId id, const CommandAlias& alias, const WsEnvelope& envelope,
+                std::string_view text);
+  const Bridge& ws_bridge(ConnectionId id) const;
   void ws_failed(ConnectionId id, uint16_t close_code);
   void write_ws_json(ConnectionId id, std::string_view json);
-  void write_ws_reply(ConnectionId id, std::string_view id_json, std::string_view body);
+  void write_ws_reply(ConnectionId id, std::string_view id_json, const Reply& reply);
+  void write_ws_reply_body(ConnectionId id, std::string_view id_json, std::string_view body);
 
   // ---- admin.cc: the operators' listener ----
   void on_operator_request(ConnectionId id, const HttpRequest& request);
@@ -186,6 +194,9 @@ class Gateway final : public SocketHandler, public Transport {
   std::unique_ptr<WsReader> spare_ws_;
   std::string out_;
   std::string fields_;  // CORS fields of the request that is being handled
+  // Whose bridge it is under, once known, and its command: for refusals.
+  const Bridge* request_bridge_ = nullptr;
+  std::string_view request_command_;
   Millis now_ = 0;
   uint32_t scan_at_ = 0;
   bool scanning_ = false;

@@ -100,13 +100,14 @@ void Gateway::ws_auth(ConnectionId id, std::string id_json, std::string_view dat
   auto who = authenticate({user, name, token, {}});
   if (who && who->backend) who = fail(Code::forbidden, "a backend acts as nobody: it has no stream");
   auto tell = [&](std::string_view type, std::string_view json) {
+    std::string_view tenant = who ? who->user.tenant() : std::string_view(config_.server.tenant);
     EventRef event =
-        encode_direct(type, who ? who->user.tenant() : std::string_view(), json, shared_.clock.wall_ms());
+        encode_direct(type, tenant, json, shared_.clock.wall_ms(), &config_.bridges.of(tenant).style);
     shard_->write(id, event->ws());
   };
   if (!who) {
     Reply refusal = reply_of(who.error());
-    write_ws_reply(id, id_json, refusal.body);
+    write_ws_reply(id, id_json, refusal);
     tell("auth.error", refusal.body);
     if (c.state == ConnectionState::ws_auth && ++extra(c).tries >= kTriesMax)
       say_bye(id, Code::unauthenticated, "too many tokens that do not count", false);
@@ -126,7 +127,7 @@ void Gateway::ws_auth(ConnectionId id, std::string id_json, std::string_view dat
     return shard_->command(std::move(command));
   }
   std::string result = "{\"success\":true," + auth_fields(*who) + "}";
-  write_ws_reply(id, id_json, result);
+  write_ws_reply(id, id_json, Reply{Code::ok, result, 0});
   tell("auth.success", result);
   StreamRequest stream = std::move(*c.extra->stream);
   c.extra->stream.reset();

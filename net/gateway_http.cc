@@ -5,6 +5,7 @@
 #include "core/engine.h"
 #include "core/json.h"
 #include "core/shard.h"
+#include "net/bridge_in.h"
 #include "net/gateway.h"
 #include "net/http_response.h"
 #include "net/json_in.h"
@@ -167,22 +168,62 @@ void Gateway::on_request(ConnectionId id, const HttpRequest& request) {
     route(id, request, path);
   }
   fields_.clear();
+  request_bridge_ = nullptr;
+  request_command_ = {};
 }
 
 void Gateway::route(ConnectionId id, const HttpRequest& request, std::string_view path) {
   if (at(id).has(Connection::kOperators)) return on_operator_request(id, request);
-  if (path == "/api/events") return on_events(id, request);
-  if (path == "/ws") return on_websocket(id, request);
-  if (path == "/debug/echo" && config_.debug.echo) return on_echo(id, request);
+  // A path that the settings name goes first: an application may need its own members on a path of ours.
+  if (auto exact = config_.routes.find(path); exact != config_.routes.end())
+    return follow_route(id, request, exact->second, {});
+  if (route_native(id, request, path)) return;
+  std::string_view tail;
+  if (const Route* route = find_route(config_.routes, path, tail))
+    return follow_route(id, request, *route, tail);
+  refuse(id, fail(Code::not_found, "there is nothing at " + std::string(path.substr(0, 200))));
+}
+
+// The engine's own addresses. False: it is none of them, and nothing was answered.
+bool Gateway::route_native(ConnectionId id, const HttpRequest& request, std::string_view path) {
+  if (path == "/api/events") return on_events(id, request), true;
+  if (path == "/ws") return on_websocket(id, request), true;
+  if (path == "/debug/echo" && config_.debug.echo) return on_echo(id, request), true;
+  Code code = Code::ok;
+  if (turned_away(id, code)) return refuse(id, fail(code, "come back a little later")), true;
+  if (path == "/api/poll") return on_poll(id, request), true;
+  if (std::string name = command_name(path); !name.empty()) {
+    if (const CommandRow* row = find_command(name)) return on_command(id, request, *row), true;
+  } else if (const Page* page = find_page(path)) {
+    return on_page(id, request, *page), true;
+  }
+  return false;
+}
+
+void Gateway::follow_route(ConnectionId id, const HttpRequest& request, const Route& route,
+                           std::string_view tail) {
+  if (route.kind == Route::Kind::hint) {
+    std::string body = hint_body(route.target, request.field("host").value_or(std::string_view()));
+    std::string fields = "Link: <" + route.target + ">; rel=\"successor-version\"\r\n";
+    return answer(id, {.body = body, .fields = fields});
+  }
+  if (route.kind == Route::Kind::path) {
+    std::string path = route.target;
+    if (size_t star = path.find('*'); star != std::string::npos) path.replace(star, 1, tail);
+    if (!route_native(id, request, path))
+      refuse(id, fail(Code::not_found, "there is nothing at " + path.substr(0, 200)));
+    return;
+  }
   Code code = Code::ok;
   if (turned_away(id, code)) return refuse(id, fail(code, "come back a little later"));
-  if (path == "/api/poll") return on_poll(id, request);
-  if (std::string name = command_name(path); !name.empty()) {
-    if (const CommandRow* row = find_command(name)) return on_command(id, request, *row);
-  } else if (const Page* page = find_page(path)) {
-    return on_page(id, request, *page);
-  }
-  refuse(id, fail(Code::not_found, "there is nothing at " + std::string(path.substr(0, 200))));
+  if (request.method != HttpMethod::post) return wrong_method(id, "POST, OPTIONS");
+  auto command = bridge_command(route.alias, request.body, tail, config_.bridges.common.room);
+  if (!command) return refuse(id, command.error());
+  HttpRequest bridged = request;
+  bridged.body = command->body;
+  if (const CommandRow* row = find_command(command->name)) return on_command(id, bridged, *row);
+  refuse(id, fail(Code::not_found, "this address stands for the command " + command->name.substr(0, 80) +
+                                       ", which this server does not have"));
 }
 
 const Page* Gateway::find_page(std::string_view path) const {
@@ -227,6 +268,8 @@ void Gateway::answer(ConnectionId id, const Answer& answer) {
 
 void Gateway::refuse(ConnectionId id, const Error& error, std::string_view fields) {
   Reply reply = reply_of(error);
+  const Bridge& bridge = request_bridge_ ? *request_bridge_ : config_.bridges.common;
+  if (changes_replies(bridge)) bridge_reply(reply, bridge, request_command_);
   std::string more(fields);
   if (reply.retry_after_seconds > 0)
     more += "Retry-After: " + std::to_string(reply.retry_after_seconds) + "\r\n";
@@ -246,14 +289,17 @@ void Gateway::wrong_method(ConnectionId id, std::string_view allow) {
 }
 
 // The answer of a command, a poll, or the operators' questions, as it comes from the shard.
-void Gateway::answer_reply(ConnectionId id, const Reply& reply) {
+void Gateway::answer_reply(ConnectionId id, const Reply& given) {
   Connection& c = at(id);
+  Reply reply = given;
+  if (c.extra && c.extra->bridge) bridge_reply(reply, *c.extra->bridge, c.extra->command);
   if (c.extra) fields_ = std::move(c.extra->fields);
   std::string retry;
   if (reply.retry_after_seconds > 0)
     retry = "Retry-After: " + std::to_string(reply.retry_after_seconds) + "\r\n";
   if (c.extra) {
     c.extra->fields.clear();
+    c.extra->bridge = nullptr;
     drop_extra_if_empty(c);
   }
   answer(id, {.status = http_status_of(reply.code),
@@ -267,7 +313,7 @@ void Gateway::reply(ConnectionId id, std::string_view tag, const Reply& reply) {
   Connection& c = at(id);
   switch (c.state) {
     case ConnectionState::ws:
-      return write_ws_reply(id, tag, reply.body);
+      return write_ws_reply(id, tag, reply);
     case ConnectionState::poll:
       c.state = ConnectionState::http;
       return answer_reply(id, reply);
@@ -283,6 +329,7 @@ void Gateway::reply(ConnectionId id, std::string_view tag, const Reply& reply) {
 
 void Gateway::on_command(ConnectionId id, const HttpRequest& request, const CommandRow& row) {
   if (request.method != HttpMethod::post) return wrong_method(id, "POST, OPTIONS");
+  request_command_ = row.name;
   if (!is_json(request)) {
     return refuse(id, fail(Code::unsupported_media_type, "commands are application/json"));
   }
@@ -293,6 +340,8 @@ void Gateway::on_command(ConnectionId id, const HttpRequest& request, const Comm
   auto who = identify(request, query, body_token);
   if (!who) return refuse(id, who.error());
 
+  const Bridge& bridge = config_.bridges.of(who->user.tenant());
+  request_bridge_ = &bridge;
   Command command;
   command.row = &row;
   command.who = std::move(*who);
@@ -336,6 +385,10 @@ void Gateway::on_command(ConnectionId id, const HttpRequest& request, const Comm
   Connection& c = at(id);
   c.set(Connection::kBusy);
   if (!fields_.empty()) extra(c).fields = fields_;
+  if (changes_replies(bridge)) {
+    extra(c).bridge = &bridge;
+    extra(c).command = row.name;
+  }
   shard_->command(std::move(command));
 }
 

@@ -108,6 +108,15 @@ Result<StreamRequest> Gateway::stream_request(const HttpRequest& request, Form f
   return stream;
 }
 
+// What the tenant's bridge says of streams that say little.
+void Gateway::fill_from_bridge(StreamRequest& stream) const {
+  if (stream.observer) return;
+  const Bridge& bridge = config_.bridges.of(stream.who.user.tenant());
+  if (stream.rooms.empty() && !bridge.room.empty()) stream.rooms.push_back(bridge.room);
+  bool resumes = stream.cursor || stream.earliest || stream.bad_cursor;
+  if (stream.history == 0 && !resumes) stream.history = std::min(bridge.history, config_.limits.history_max);
+}
+
 // Whether a new stream or command has to be sent away, and with which word.
 bool Gateway::turned_away(ConnectionId id, Code& code) const {
   if (engine_->draining()) {
@@ -143,6 +152,7 @@ void Gateway::begin_sse(ConnectionId id, StreamRequest stream) {
   out_ += "retry: " + std::to_string(kRetryMinMs + spread(jitter_, kRetrySpreadMs)) + "\n\n";
   shard_->write(id, out_);
   set_deadline(id, Millis{c.heartbeat_seconds} * 1000);
+  fill_from_bridge(stream);
   shard_->open_stream(id, std::move(stream));
 }
 
@@ -154,7 +164,7 @@ void Gateway::refuse_sse(ConnectionId id, Code code) {
   out_ += "retry: " + std::to_string(after_ms) + "\n\n";
   EventRef bye =
       encode_direct("bye", config_.server.tenant, bye_json(code, "come back a little later", true, after_ms),
-                    shared_.clock.wall_ms());
+                    shared_.clock.wall_ms(), &config_.bridges.common.style);
   out_ += bye->sse();
   shard_->write(id, out_);
   end_after_flush(id);
@@ -176,6 +186,7 @@ void Gateway::on_poll(ConnectionId id, const HttpRequest& request) {
   c.heartbeat_seconds = kHeartbeatMax;
   set_deadline(id, stream->poll_wait_ms + Millis{kHeartbeatMax} * 1000);
   if (!fields_.empty()) extra(c).fields = fields_;
+  fill_from_bridge(*stream);
   shard_->open_stream(id, std::move(*stream));
 }
 
@@ -222,6 +233,7 @@ void Gateway::open_websocket(ConnectionId id, StreamRequest stream) {
   c.state = ConnectionState::ws;
   c.set(Connection::kOpening);
   set_deadline(id, Millis{c.heartbeat_seconds} * 1000);
+  fill_from_bridge(stream);
   shard_->open_stream(id, std::move(stream));
 }
 
@@ -240,7 +252,7 @@ void Gateway::on_echo(ConnectionId id, const HttpRequest& request) {
 // For WebSockets that have no session in the core yet.
 void Gateway::say_bye(ConnectionId id, Code code, std::string_view reason, bool reconnect) {
   EventRef bye = encode_direct("bye", config_.server.tenant, bye_json(code, reason, reconnect, 0),
-                               shared_.clock.wall_ms());
+                               shared_.clock.wall_ms(), &config_.bridges.common.style);
   out_ = bye->ws();
   append_ws_close(out_, static_cast<uint16_t>(close_code_of(code)), reason);
   shard_->write(id, out_);

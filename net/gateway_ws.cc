@@ -2,6 +2,7 @@
 #include "core/event.h"
 #include "core/json.h"
 #include "core/shard.h"
+#include "net/bridge_in.h"
 #include "net/gateway.h"
 #include "net/json_in.h"
 
@@ -36,7 +37,7 @@ void Gateway::feed_ws(ConnectionId id, std::span<char> bytes) {
         } else {
           Reply refusal =
               reply_of(fail(Code::invalid_argument, "binary messages are not known here: send text"));
-          write_ws_reply(id, "", refusal.body);
+          write_ws_reply(id, "", refusal);
         }
         hold_if_full(id);
         break;
@@ -94,7 +95,17 @@ void Gateway::write_ws_json(ConnectionId id, std::string_view json) {
 }
 
 // {"type":"reply","id":…,…}: the body without its first brace goes behind.
-void Gateway::write_ws_reply(ConnectionId id, std::string_view id_json, std::string_view body) {
+void Gateway::write_ws_reply(ConnectionId id, std::string_view id_json, const Reply& reply) {
+  const Bridge& bridge = ws_bridge(id);
+  if (changes_replies(bridge)) {
+    Reply bridged = reply;
+    bridge_reply(bridged, bridge, {});
+    return write_ws_reply_body(id, id_json, bridged.body);
+  }
+  write_ws_reply_body(id, id_json, reply.body);
+}
+
+void Gateway::write_ws_reply_body(ConnectionId id, std::string_view id_json, std::string_view body) {
   std::string json = "{\"type\":\"reply\"";
   if (!id_json.empty()) json.append(",\"id\":").append(id_json);
   if (body.size() > 2) json += ',';
@@ -102,21 +113,52 @@ void Gateway::write_ws_reply(ConnectionId id, std::string_view id_json, std::str
   write_ws_json(id, json);
 }
 
+// Under whose bridge a WebSocket is: its user's tenant's, once it has said who it is.
+const Bridge& Gateway::ws_bridge(ConnectionId id) const {
+  if (config_.bridges.tenants.empty()) return config_.bridges.common;
+  uint32_t session = shard_->sessions().on_connection(id);
+  if (session == kNone) return config_.bridges.common;
+  return config_.bridges.of(shard_->sessions().at(session).user.tenant());
+}
+
 void Gateway::ws_message(ConnectionId id, std::string_view text) {
+  const TypeTable& types = ws_bridge(id).types;
+  auto untyped = types.find("*");
   WsEnvelope envelope;
-  if (auto ok = read_envelope(text, envelope); !ok) {
-    return write_ws_reply(id, envelope.id, reply_of(ok.error()).body);
+  if (auto ok = read_envelope(text, envelope, untyped != types.end()); !ok) {
+    return write_ws_reply(id, envelope.id, reply_of(ok.error()));
   }
   if (envelope.type == "ping") return write_ws_json(id, "{\"type\":\"pong\"}");
   if (envelope.type == "pong") return;
+  auto alias = envelope.type.empty() ? untyped : types.find(envelope.type);
+  if (alias != types.end()) return ws_alias(id, alias->second, envelope, text);
   if (envelope.type == "auth" || envelope.type == "auth.refresh") {
     return ws_auth(id, std::move(envelope.id), envelope.data);
   }
   ws_command(id, envelope.type, std::move(envelope.id), envelope.data);
 }
 
+// A message under a name of the application's own. Where it has no member for the data, it is the data.
+void Gateway::ws_alias(ConnectionId id, const CommandAlias& alias, const WsEnvelope& envelope,
+                       std::string_view text) {
+  std::string data = alias.inside.empty() ? envelope.data : raw_member(text, alias.inside);
+  if (data.empty()) data = text;
+  auto command = bridge_command(alias, data, {}, ws_bridge(id).room);
+  if (!command) return write_ws_reply(id, envelope.id, reply_of(command.error()));
+  if (command->name == "auth" || command->name == "auth.refresh")
+    return ws_auth(id, envelope.id, command->body);
+  if (!find_command(command->name)) {
+    return write_ws_reply(
+        id, envelope.id,
+        reply_of(fail(Code::not_found, json_string(envelope.type.substr(0, 80)) + " stands for the command " +
+                                           command->name.substr(0, 80) +
+                                           ", which this server does not have")));
+  }
+  ws_command(id, command->name, envelope.id, command->body);
+}
+
 void Gateway::ws_command(ConnectionId id, std::string_view type, std::string id_json, std::string_view data) {
-  auto refuse_ws = [&](const Error& error) { write_ws_reply(id, id_json, reply_of(error).body); };
+  auto refuse_ws = [&](const Error& error) { write_ws_reply(id, id_json, reply_of(error)); };
   if (at(id).state == ConnectionState::ws_auth) {
     return refuse_ws(fail(Code::unauthenticated, "send {\"type\":\"auth\"} first"));
   }

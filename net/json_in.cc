@@ -4,7 +4,7 @@
 
 namespace twinwire {
 
-Result<void> read_envelope(std::string_view json, WsEnvelope& envelope) {
+Result<void> read_envelope(std::string_view json, WsEnvelope& envelope, bool type_optional) {
   auto message = JsonText::read(json);
   if (!message) return message.error();
   if (message->kind() != JsonKind::object) {
@@ -21,6 +21,7 @@ Result<void> read_envelope(std::string_view json, WsEnvelope& envelope) {
   }
   if (const JsonPart* data = member("data")) envelope.data = data->raw;
   const JsonPart* type = message->find("type");
+  if (!type && type_optional) return {};
   if (!type) return fail(Code::invalid_argument, "'type' is required");
   if (type->kind != JsonKind::string) return fail(Code::invalid_argument, "'type' must be a string");
   envelope.type = json_text_of(type->raw);
@@ -35,6 +36,13 @@ std::optional<std::string> text_member(std::string_view json, std::string_view n
   const JsonPart* member = object->find(name);
   if (!member || member->kind != JsonKind::string) return std::nullopt;
   return json_text_of(member->raw);
+}
+
+std::string raw_member(std::string_view json, std::string_view name) {
+  auto object = JsonText::read(json);
+  if (!object || object->kind() != JsonKind::object) return {};
+  const JsonPart* member = object->find(name);
+  return member && member->kind != JsonKind::null ? std::string(member->raw) : std::string();
 }
 
 Result<std::vector<std::string>> array_elements(std::string_view json, size_t max) {

@@ -18,10 +18,14 @@ struct WsEnvelope {
   std::string data;  // raw JSON, "" if absent
 };
 // Errors: invalid_json, invalid_argument (no object, no type). `id` is filled in when it could be read.
-Result<void> read_envelope(std::string_view json, WsEnvelope& envelope);
+// With `type_optional` a message without type is fine, its type is "".
+Result<void> read_envelope(std::string_view json, WsEnvelope& envelope, bool type_optional = false);
 
 // The string member `name` of an object; nothing if the body is no object or has no such string.
 std::optional<std::string> text_member(std::string_view json, std::string_view name);
+
+// The member `name` of an object as raw JSON; "" if there is none.
+std::string raw_member(std::string_view json, std::string_view name);
 
 // The elements of an array, each as raw JSON. Errors: invalid_json, invalid_argument, limit_exceeded (more
 // than max).

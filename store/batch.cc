@@ -1,11 +1,16 @@
 #include "store/batch.h"
 
+#include "store/hook_queue.h"
 #include "store/record.h"
 
 namespace twinwire::store {
 
-BatchBuilder::BatchBuilder(uint64_t room_key, Database& database, SharedState& shared)
-    : room_key_(room_key), database_(database), shared_(shared), set_(database.make_write_set()) {}
+BatchBuilder::BatchBuilder(uint64_t room_key, Database& database, SharedState& shared, bool for_hook)
+    : room_key_(room_key),
+      for_hook_(for_hook),
+      database_(database),
+      shared_(shared),
+      set_(database.make_write_set()) {}
 
 void BatchBuilder::begin() {
   set_->clear();
@@ -28,6 +33,11 @@ Result<void> BatchBuilder::add(const Event& event) {
   record_.clear();
   append_record(record_, event);
   set_->put(Table::events, view(event_key(event.room(), event.sequence())), record_);
+  if (for_hook_) {
+    hook_entry_.clear();
+    append_hook_entry(hook_entry_, event.room(), record_);
+    set_->put(Table::hook, hook_key(event.sequence()), hook_entry_);
+  }
   std::optional<IdempotencyKey>& id = ids_.emplace_back();
   if (!event.client_id().empty()) {
     id = idempotency_key(room_key_, event.room(), event.user(), event.client_id());
@@ -114,6 +124,7 @@ Undo BatchBuilder::take_undo(const Event& event) {
   Undo undo;
   undo.sequence = event.sequence();
   undo.entries.push_back({Table::events, std::string(view(event_key(event.room(), event.sequence()))), {}});
+  if (for_hook_) undo.entries.push_back({Table::hook, hook_key(event.sequence()), {}});
   if (!event.client_id().empty()) {
     auto key = idempotency_key(room_key_, event.room(), event.user(), event.client_id()).bytes();
     undo.entries.push_back({Table::idempotency, std::string(key.data(), key.size()), {}});

@@ -33,7 +33,8 @@ struct Undo {
 class BatchBuilder {
  public:
   // `room_key` is StoreBoot::room_key: the seed of inbox ids and idempotency keys.
-  BatchBuilder(uint64_t room_key, Database& database, SharedState& shared);
+  // With `for_hook` every event is put into the save hook's queue too.
+  BatchBuilder(uint64_t room_key, Database& database, SharedState& shared, bool for_hook = false);
 
   void begin();
   // Restores what `undo` holds.
@@ -59,10 +60,11 @@ class BatchBuilder {
                       std::vector<Undo::Entry>* before);
 
   const uint64_t room_key_;
+  const bool for_hook_;
   Database& database_;
   SharedState& shared_;
   std::unique_ptr<WriteSet> set_;
-  std::string record_;
+  std::string record_, hook_entry_;
   std::vector<std::optional<IdempotencyKey>> ids_;       // of the group
   std::map<uint64_t, std::vector<Undo::Entry>> before_;  // of events with effects, until settled
   std::map<std::pair<Table, std::string>, std::optional<std::string>> buried_;  // restored by this batch

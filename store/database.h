@@ -22,9 +22,10 @@ enum class Table : uint8_t {
   rooms,        // room id + tag -> what is known of a room
   membership,   // room -> members, user -> rooms
   idempotency,  // hash of (room, sender, client id) -> sequence
-  meta,         // format, epoch, lease, settled_through, starts
+  meta,         // format, epoch, lease, settled_through, starts, the save hook's cursor
+  hook,         // sequence -> room id and record of what the save hook has to deliver
 };
-inline constexpr size_t kTableCount = 5;
+inline constexpr size_t kTableCount = 6;
 
 // Operations that take effect together or not at all, in the order given. Kept and cleared rather than made
 // anew.

@@ -195,7 +195,7 @@ std::optional<HistoryStore::Job> HistoryStore::next_job() {
 
 void HistoryStore::run(ReadJob& job, const std::shared_ptr<ReadJob>& owner) {
   counts_.scans.fetch_add(1, std::memory_order_relaxed);
-  RoomReader reader(database_, shared_, durability_, options_.epoch);
+  RoomReader reader(database_, shared_, durability_, options_.epoch, options_.bridges);
   ReadRequest request;
   request.room = job.key.room;
   request.after = job.key.after;
@@ -280,7 +280,7 @@ void HistoryStore::forget_oldest() {
 // ---- what is not shared ----
 
 void HistoryStore::run(Ask& ask) {
-  RoomReader reader(database_, shared_, durability_, options_.epoch);
+  RoomReader reader(database_, shared_, durability_, options_.epoch, options_.bridges);
   if (RoomAsk* room = std::get_if<RoomAsk>(&ask.what)) {
     auto found = reader.room(room->room);
     auto record = std::make_unique<RoomRecord>(found ? std::move(*found) : RoomRecord());

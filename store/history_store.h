@@ -28,6 +28,7 @@ namespace twinwire::store {
 struct HistoryOptions {
   Epoch epoch;
   uint64_t room_key = 0;
+  const Bridges* bridges = nullptr;  // the styles of events; none: native
   Millis idempotency_keep_ms = 86'400'000;
   uint64_t cache_bytes = uint64_t{16} << 20;  // of decoded events; the oldest chunks go first
   Millis cache_ms = 2'000;                    // a chunk is used for so long

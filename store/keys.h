@@ -94,6 +94,7 @@ inline constexpr std::string_view kMetaEpoch = "epoch";
 inline constexpr std::string_view kMetaRoomKey = "room_key";
 inline constexpr std::string_view kMetaLeaseEnd = "lease_end";
 inline constexpr std::string_view kMetaSettled = "settled";
+inline constexpr std::string_view kMetaHookCursor = "hook_cursor";
 inline constexpr std::string_view kMetaStarts = "start/";  // + index (8, big-endian)
 inline constexpr uint64_t kFormatVersion = 1;
 std::string start_key(uint64_t index);

@@ -129,6 +129,7 @@ Result<EventRef> RecordDecoder::decode(std::string_view value, RoomId room, Sequ
   // The digits of the event's own sequence stand in the data as they were patched; nothing is left to fill in
   // there.
   draft.data = in.rest();
+  if (bridges_ != nullptr) draft.style = &bridges_->of(tenant).style;
   EventRef event = Event::encode(draft, epoch_);
   event.mutable_event()->patch(sequence);
   event->settle(Outcome::stored);

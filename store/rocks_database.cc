@@ -27,9 +27,9 @@ constexpr size_t kProbeSize =
     1 << 20;  // what a disk must take before the database is closed to be opened again
 
 // Bytes of a key that are its prefix (0: none): the room, with the letter before it in `membership`.
-constexpr std::array<size_t, kTableCount> kPrefix{kRoomKeySize, kRoomKeySize, 1 + kRoomKeySize, 0, 0};
-constexpr std::array<const char*, kTableCount> kNames{"events", "rooms", "membership", "idempotency",
-                                                      "default"};
+constexpr std::array<size_t, kTableCount> kPrefix{kRoomKeySize, kRoomKeySize, 1 + kRoomKeySize, 0, 0, 0};
+constexpr std::array<const char*, kTableCount> kNames{"events",      "rooms",   "membership",
+                                                      "idempotency", "default", "hook"};
 
 // RocksDB asserts that even an empty slice points somewhere.
 rocksdb::Slice slice(std::string_view text) {

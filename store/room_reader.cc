@@ -145,7 +145,8 @@ Result<RoomRecord> RoomReader::room(RoomId room) {
   if (error) return *error;
   auto last = last_kept(room);
   if (!last) return last.error();
-  out.last_kept = *last;
+  // Of a room that was trimmed to nothing readers behind the mark must still be asked for, to be told so.
+  out.last_kept = std::max(*last, out.trimmed_through);
   out.exists = out.exists || out.last_kept.value || out.trimmed_through.value || !out.members.empty();
   return out;
 }

@@ -23,8 +23,9 @@ Result<RoomMarks> read_marks(Database& database, RoomId room);
 
 class RoomReader {
  public:
-  RoomReader(Database& database, const SharedState& shared, const Durability& durability, Epoch epoch)
-      : database_(database), shared_(shared), durability_(durability), decoder_(epoch) {}
+  RoomReader(Database& database, const SharedState& shared, const Durability& durability, Epoch epoch,
+             const Bridges* bridges = nullptr)
+      : database_(database), shared_(shared), durability_(durability), decoder_(epoch, bridges) {}
 
   // `next` is the sequence of the first event that a limit cut off (0: none): after the last, or with newest
   // before the first. The range ends at `durable` at the latest.

@@ -49,6 +49,7 @@ void Store::attach(Ring& ring, Durability& durability, const StoreCallbacks& cal
   writer.backlog_bytes = options_.backlog_bytes;
   writer.settle_idle_ms = options_.settle_idle_ms;
   writer.room_key = boot_.room_key;
+  writer.for_hook = options_.save_hook;
   writer.sync = options_.sync;
   writer_ = std::make_unique<Writer>(writer, *database_, ring, durability, shared_, clock_,
                                      WriterCallbacks{callbacks.on_progress, options_.log});
@@ -56,8 +57,11 @@ void Store::attach(Ring& ring, Durability& durability, const StoreCallbacks& cal
   HistoryOptions history;
   history.epoch = boot_.epoch;
   history.room_key = boot_.room_key;
+  history.bridges = options_.bridges;
   history.idempotency_keep_ms = options_.idempotency_keep_seconds * 1000;
   history_ = std::make_unique<HistoryStore>(history, *database_, shared_, durability, clock_);
+  if (options_.save_hook)
+    hook_queue_ = std::make_unique<HookQueue>(*database_, shared_, durability, boot_.epoch);
   RetentionOptions retention;
   retention.keep_ms = options_.retention_seconds * 1000;
   retention.keep_events = options_.retention_events;

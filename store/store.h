@@ -20,6 +20,7 @@
 #include "core/status.h"
 #include "store/directory.h"
 #include "store/history_store.h"
+#include "store/hook_queue.h"
 #include "store/retention.h"
 #include "store/rocks_database.h"
 #include "store/shared_state.h"
@@ -40,6 +41,8 @@ struct StoreOptions {
   uint64_t retention_seconds = 0;
   uint64_t retention_events = 0;
   uint64_t idempotency_keep_seconds = 86'400;
+  bool save_hook = false;                     // keep a queue for the save hook
+  const Bridges* bridges = nullptr;           // the styles of events (core/config.h); outlives the store
   std::function<void(std::string_view)> log;  // one sentence, from any of the store's threads; may be empty
   std::shared_ptr<rocksdb::FileSystem> file_system;  // tests
   Sync sync = Sync::yes;                             // tests: no shows that the sync matters
@@ -64,6 +67,8 @@ class Store {
   // once start() was called.
   void attach(Ring& ring, Durability& durability, const StoreCallbacks& callbacks);
   History& history() { return *history_; }
+  // Of the save hook; nothing unless StoreOptions::save_hook.
+  HookQueue* hook_queue() { return hook_queue_.get(); }
   void start();
   void wake_writer() { writer_thread_->wake(); }
   // Nobody publishes or reads any more. Commits everything and a last settled_through; a store that fails is
@@ -89,6 +94,7 @@ class Store {
   std::unique_ptr<WriterThread> writer_thread_;
   std::unique_ptr<HistoryStore> history_;
   std::unique_ptr<Retention> retention_;
+  std::unique_ptr<HookQueue> hook_queue_;
   std::vector<std::thread> readers_;
   std::thread retainer_;
   Signal retainer_signal_;

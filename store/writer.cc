@@ -15,7 +15,7 @@ Writer::Writer(const WriterOptions& options, Database& database, Ring& ring, Dur
       shared_(shared),
       clock_(clock),
       callbacks_(std::move(callbacks)),
-      batch_(options.room_key, database, shared),
+      batch_(options.room_key, database, shared, options.for_hook),
       next_(ring.consumed_position(ring.writer_consumer()) + 1),
       durable_(durability.durable()),
       last_now_(clock.now_ms()) {
@@ -268,6 +268,7 @@ void Writer::settle_group() {
   if (in_flight_.settled > durability_.synced()) durability_.set_synced(in_flight_.settled);
   if (in_flight_.lease_end.value) ring_.extend_lease(in_flight_.lease_end);
   durability_.stored_events.fetch_add(count, std::memory_order_relaxed);
+  if (options_.for_hook) durability_.hook.queued.fetch_add(count, std::memory_order_relaxed);
   durability_.syncs.fetch_add(1, std::memory_order_relaxed);
 }
 

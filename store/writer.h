@@ -40,6 +40,7 @@ struct WriterOptions {
   Millis retry_ms_max = 1'000;
   uint64_t lease_step = uint64_t{1} << 24;
   uint64_t room_key = 0;  // StoreBoot::room_key
+  bool for_hook = false;  // what is stored goes into the save hook's queue too
   // Tests only: ack_before_sync settles an event when it is consumed, and `sync` = no leaves the sync out.
   Mutation mutation = Mutation::none;
   Sync sync = Sync::yes;

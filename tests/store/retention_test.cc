@@ -78,6 +78,19 @@ TEST_P(RetentionTest, ByAge) {
   EXPECT_EQ(life.read_all("lobby")->trimmed_through, young.back()->sequence());
 }
 
+TEST_P(RetentionTest, ARoomTrimmedToNothingStillHasItsMark) {
+  Life life(*database, clock, 1, keep(0, 60'000));
+  EventRef last;
+  for (int i = 0; i < 5; i++) last = life.publish({});
+  life.settle();
+  clock.advance(70'000);
+  life.retain();
+  ASSERT_EQ(stored_events(), 0u);
+  auto record = life.load_room("lobby");
+  EXPECT_EQ(record->trimmed_through, last->sequence());
+  EXPECT_EQ(record->last_kept, last->sequence()) << "or readers behind it would not be told";
+}
+
 TEST_P(RetentionTest, TheMarkIsOnDiskBeforeAnythingIsGone) {
   Sequence marked;
   {

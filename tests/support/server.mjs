@@ -18,7 +18,9 @@ export class Server {
   /**
    * `rates`: keep the default command rates; most tests send faster than a person would.
    * `disk`: the data directory is a file system of its own, of so many MiB (see canMount, inside).
-   * @param {{args?: string[], data?: string, listen?: string, limitFiles?: number, disk?: number, env?: object, rates?: boolean}} options
+   * `shell`: words of sh that go before the server, such as limits.
+   * @param {{args?: string[], data?: string, listen?: string, limitFiles?: number, shell?: string, disk?: number,
+   *   env?: object, rates?: boolean}} options
    */
   static async start(options = {}) {
     const server = new Server();
@@ -31,11 +33,12 @@ export class Server {
 
   async spawn() {
     const { args = [], listen = '127.0.0.1:0', limitFiles, disk, env = {}, rates = false } = this.options;
+    const shell = this.options.shell ?? (limitFiles ? `ulimit -n ${limitFiles}` : '');
     const program = join(bin, 'twinwire');
     const quick = rates ? [] : ['--limits.commands_per_second', '100000', '--limits.commands_burst', '100000'];
     const all = ['serve', '--listen', listen, '--admin', '127.0.0.1:0', '--data', this.data, ...quick, ...args];
-    const [command, words] = limitFiles
-      ? ['sh', ['-c', `ulimit -n ${limitFiles}; exec "$0" "$@"`, program, ...all]]
+    const [command, words] = shell
+      ? ['sh', ['-c', `${shell}; exec "$0" "$@"`, program, ...all]]
       : disk
         ? ['unshare', [...mountFlags, 'sh', '-c',
           `mount -t tmpfs -o size=${disk}m twinwire '${this.data}' && exec "$0" "$@"`, program, ...all]]

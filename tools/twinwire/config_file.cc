@@ -4,8 +4,7 @@
 #include <fstream>
 #include <iterator>
 
-#define TOML_EXCEPTIONS 0
-#include <toml++/toml.h>
+#include "tools/twinwire/bridge_file.h"
 
 namespace twinwire {
 namespace {
@@ -103,6 +102,65 @@ Result<void> apply_node(std::span<const ConfigField> fields, const std::string& 
   return {};
 }
 
+Result<void> with_place(Result<void> result, std::string_view source, const toml::node& node) {
+  if (!result) result = fail(result.error().code, at(source, node.source()) + result.error().sentence);
+  return result;
+}
+
+Result<void> apply_section(const std::string& section, const toml::node& node, std::string_view source,
+                           Config& config) {
+  const std::vector<ConfigField> fields = config_fields(config);
+  const toml::table* table = node.as_table();
+  if (table == nullptr) return apply_node(fields, section, node, source);
+  if (is_bridge_section(section))
+    return with_place(apply_bridge_section(section, *table, config), source, node);
+  for (const auto& [name, value] : *table) {
+    auto applied = is_bridge_table(section, name.str(), value.is_table())
+                       ? with_place(apply_bridge_table(section, name.str(), value, config), source, value)
+                       : apply_node(fields, section + "." + std::string(name.str()), value, source);
+    if (!applied) return applied;
+  }
+  return {};
+}
+
+// [tenants.NAME.SECTION]: the sections of a bridge, over what holds for all.
+Result<void> apply_tenant(const std::string& name, const toml::table& sections, std::string_view source,
+                          Config& config) {
+  Config scratch;
+  scratch.bridges.common = config.bridges.common;
+  for (const auto& [section, node] : sections) {
+    const toml::table* table = node.as_table();
+    const std::string key = "tenants." + name + "." + std::string(section.str());
+    if (table == nullptr)
+      return with_place(fail(Code::invalid_argument, key + " must be a table"), source, node);
+    for (const auto& [setting, value] : *table) {
+      if (!tenant_may_set(section.str(), setting.str())) {
+        const std::string sentence = key + "." + std::string(setting.str()) + " is not a tenant's to set";
+        return with_place(fail(Code::invalid_argument, sentence), source, value);
+      }
+    }
+    auto applied = apply_section(std::string(section.str()), node, source, scratch);
+    if (!applied) return applied;
+  }
+  config.bridges.tenants[name] = scratch.bridges.common;
+  return {};
+}
+
+Result<void> apply_tenants(const toml::node& node, std::string_view source, Config& config) {
+  const toml::table* tenants = node.as_table();
+  if (tenants == nullptr)
+    return with_place(fail(Code::invalid_argument, "tenants must be a table"), source, node);
+  for (const auto& [name, sections] : *tenants) {
+    if (name.str().empty() || name.str().size() > 64 || !sections.is_table()) {
+      return with_place(fail(Code::invalid_argument, "tenants holds tables, named by 1 to 64 bytes"), source,
+                        node);
+    }
+    auto applied = apply_tenant(std::string(name.str()), *sections.as_table(), source, config);
+    if (!applied) return applied;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> apply_toml(std::string_view text, std::string_view source, Config& config) {
@@ -111,20 +169,14 @@ Result<void> apply_toml(std::string_view text, std::string_view source, Config& 
     return fail(Code::invalid_argument,
                 at(source, parsed.error().source()) + std::string(parsed.error().description()));
   }
-  const std::vector<ConfigField> fields = config_fields(config);
   for (const auto& [section, section_node] : parsed.table()) {
-    const toml::table* section_table = section_node.as_table();
-    if (section_table == nullptr) {
-      auto applied = apply_node(fields, std::string(section.str()), section_node, source);
-      if (!applied) return applied;
-      continue;
-    }
-    for (const auto& [name, node] : *section_table) {
-      const std::string key = std::string(section.str()) + "." + std::string(name.str());
-      auto applied = apply_node(fields, key, node, source);
-      if (!applied) return applied;
-    }
+    if (section.str() == "tenants") continue;
+    auto applied = apply_section(std::string(section.str()), section_node, source, config);
+    if (!applied) return applied;
   }
+  // Last, since a tenant begins with what holds for all.
+  if (const toml::node* tenants = parsed.table().get("tenants"))
+    return apply_tenants(*tenants, source, config);
   return {};
 }
 
@@ -234,10 +286,12 @@ std::string to_toml(const Config& config) {
       const bool is_set = field_as_toml(field) != by_default;
       out.append("# ").append(field.name()).append(is_set ? " is set and not shown.\n" : " = \"\"\n");
     } else {
-      out.append(field.name()).append(" = ").append(field_as_toml(field)).append("\n");
+      const std::string plain = field_as_toml(field);
+      const std::string table = exceptions_as_toml(field.key, plain, shown.bridges.common);
+      out.append(field.name()).append(" = ").append(table.empty() ? plain : table).append("\n");
     }
   }
-  return out;
+  return out + bridges_as_toml(shown);
 }
 
 }  // namespace twinwire

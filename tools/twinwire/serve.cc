@@ -25,6 +25,7 @@
 #include "store/store.h"
 #include "tools/twinwire/cli.h"
 #include "tools/twinwire/revocation_file.h"
+#include "tools/twinwire/save_hook.h"
 
 namespace twinwire {
 namespace {
@@ -94,6 +95,8 @@ store::StoreOptions store_options(const Config& config) {
   options.retention_seconds = config.store.retention_seconds;
   options.retention_events = config.store.retention_events;
   options.idempotency_keep_seconds = config.idempotency.keep_seconds;
+  options.save_hook = !config.hooks.save_url.empty();
+  options.bridges = &config.bridges;
   options.log = [](std::string_view sentence) { spdlog::info("{}", sentence); };
   return options;
 }
@@ -229,8 +232,11 @@ int run_server(const Config& config, const std::function<Result<Config>()>& relo
   Ring ring(ring_options, waker);
   Durability durability(boot.settled, boot.first);
   Engine* engine_for_trims = nullptr;
+  SystemRandom hook_random;
+  std::unique_ptr<SaveHook> hook;
   store::StoreCallbacks callbacks;
-  callbacks.on_progress = [&](bool) {
+  callbacks.on_progress = [&](bool settled) {
+    if (settled && hook) hook->wake();
     for (uint64_t mask = durability.take_waiting(); mask; mask &= mask - 1)
       ring.wake_if_sleeping(static_cast<uint32_t>(__builtin_ctzll(mask)));
   };
@@ -245,8 +251,20 @@ int run_server(const Config& config, const std::function<Result<Config>()>& relo
   auto revoked = RevocationFile::open(config.store.path + "/revocations", engine.revocations());
   if (!revoked) return start_failed(revoked.error());
   engine.revocations().on_add = [&](const Revocations::Entry& entry) { (*revoked)->append(entry); };
+  if (store::HookQueue* queue = (*store)->hook_queue()) {
+    auto url = parse_http_url(config.hooks.save_url);
+    if (!url) return start_failed(url.error());
+    if (auto opened = queue->open(); !opened) return start_failed(opened.error());
+    hook = std::make_unique<SaveHook>(
+        SaveHook::Parts{config.hooks, *queue, durability, clock, boot.epoch,
+                        [&hook_random] { return hook_random.next(); },
+                        [](std::string_view sentence) { spdlog::warn("{}", sentence); }},
+        std::move(*url));
+  }
   (*store)->start();
   (*server)->start(engine);
+
+  if (hook) hook->start();
 
   std::string at = (*server)->public_address().text();
   spdlog::info("twinwire {} serves at {} ({}), deliver = {}, data in {}", version(), at,
@@ -260,7 +278,9 @@ int run_server(const Config& config, const std::function<Result<Config>()>& relo
 
   wait_for_the_end(signals, **server, engine, **revoked, reload);
   (*server)->stop();
-  if (!(*store)->stop()) {
+  bool stored = (*store)->stop();
+  if (hook) hook->stop();
+  if (!stored) {
     spdlog::error(
         "stopped, but the store could not take everything that was accepted; its senders were not told "
         "`stored`");

@@ -1,0 +1,49 @@
+// The save hook's small parts: addresses, signatures, back-off. The whole is tested against a real receiver
+// in tests/e2e/hook.test.mjs.
+#include "tools/twinwire/save_hook.h"
+
+#include <gtest/gtest.h>
+
+#include "tools/twinwire/http_post.h"
+
+namespace twinwire {
+namespace {
+
+std::string parts(std::string_view text) {
+  auto url = parse_http_url(text);
+  return url ? url->host + " " + url->port + " " + url->target + " " + url->authority() : "refused";
+}
+
+TEST(HttpUrl, TakesApart) {
+  EXPECT_EQ(parts("http://backend"), "backend 80 / backend");
+  EXPECT_EQ(parts("http://backend:8080/api/save?x=1#no"), "backend 8080 /api/save?x=1 backend:8080");
+  EXPECT_EQ(parts("http://[::1]:90/a"), "::1 90 /a [::1]:90");
+  EXPECT_EQ(parts("http://[::1]"), "::1 80 / [::1]");
+  EXPECT_EQ(parts("http://h?q"), "h 80 /?q h");
+  for (const char* bad : {"https://h/", "h:80", "http://", "http://:80/", "http://h:port/", "http://h:/",
+                          "http://u@h/", "http://h/a b", "http://h/\r\nX: y", "http://[::1"})
+    EXPECT_EQ(parts(bad), "refused") << bad;
+}
+
+TEST(HookSignature, IsTheHmacOfTimeAndBody) {
+  // printf '1700000000.{}' | openssl dgst -sha256 -hmac secret
+  EXPECT_EQ(hook_signature("secret", 1'700'000'000, "{}"),
+            "t=1700000000,v1=b8569b78799ff9e3cbff0fc2d63a33a2b57f3282abd07c37ae5e8e7d79a5f163");
+  EXPECT_NE(hook_signature("secret", 1'700'000'001, "{}").substr(13),
+            hook_signature("secret", 1'700'000'000, "{}").substr(13));
+}
+
+TEST(HookBackOff, DoublesWithJitterUpToTheBound) {
+  for (uint64_t random : {uint64_t{0}, uint64_t{12345}, UINT64_MAX}) {
+    for (uint32_t n = 1; n < 40; n++) {
+      Millis wait = hook_back_off(n, 30'000, random),
+             whole = std::min<Millis>(30'000, 200ull << std::min(n - 1, 20u));
+      EXPECT_GE(wait, whole / 2);
+      EXPECT_LE(wait, whole);
+    }
+  }
+  EXPECT_NE(hook_back_off(3, 30'000, 1), hook_back_off(3, 30'000, 2));
+}
+
+}  // namespace
+}  // namespace twinwire
