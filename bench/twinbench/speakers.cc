@@ -52,6 +52,7 @@ class Speakers::Lane : client::Socket::Owner, client::ResponseParser::Sink, clie
   Speakers& all_;
   uint32_t index_;
   bool live_ = false;
+  bool opening_ = false;
   bool said_hello_ = false;
   int status_ = 0;
   std::string user_;
@@ -65,12 +66,14 @@ class Speakers::Lane : client::Socket::Owner, client::ResponseParser::Sink, clie
 };
 
 void Speakers::Lane::open() {
+  opening_ = true;
   user_ = user_name(all_.options_.letter, index_);
   socket_.open(
       {.to = all_.options_.to, .source = client::source_address(all_.options_.first_source + index_ / 20)});
 }
 
 void Speakers::Lane::on_open() {
+  opening_ = false;
   if (way().via == Dialect::Via::ws) {
     client::Request request;
     request.target = filled(way().target, {.room = room_name(index_), .user = user_});
@@ -142,9 +145,12 @@ void Speakers::Lane::end(std::string_view why) {
 }
 
 // What is unanswered then stays so, and is counted as refused: whether it was carried out is unknown.
+// A POST connection that a server gave up while it had nothing to do is no fault: say() opens it anew.
 void Speakers::Lane::on_end(std::string_view why) {
+  const bool idle = live_ && way().via == Dialect::Via::post && waiting_.empty();
   live_ = false;
-  if (all_.last_end_.empty()) all_.last_end_ = why;
+  opening_ = false;
+  if (!idle && all_.last_end_.empty()) all_.last_end_ = why;
   all_.tally_.refusals.add(waiting_.size());
   all_.unanswered_ -= waiting_.size();
   waiting_.clear();
@@ -189,6 +195,7 @@ void Speakers::Lane::say(const Saying& saying) {
       request.headers = way().headers;
       request.body = filled(way().body, blanks);
       queue_.push_back(client::encode(request, all_.options_.to));
+      if (!live_ && !opening_) open();
       pump();
       return;
     }
