@@ -163,7 +163,7 @@ export const parts = [
         argv: twinbench(
           context,
           'connect',
-          targets(['twinwire', 'bare', ...peersOn(transport, context)]),
+          targets(['twinwire', 'bare', 'bare-uring', ...peersOn(transport, context)]),
           '--transport',
           transport,
           '--connections',
@@ -285,6 +285,8 @@ export const parts = [
         each('--rate', context.quick ? [1000] : [100, 1000]),
         '--seconds',
         context.quick ? 1 : 2,
+        '--store-core',
+        1,
       ];
       const run = (id, transport, names, ...words) => ({
         id,

@@ -14,6 +14,7 @@ export const colours = {
   'twinwire commit': '#6d9be8',
   bare: '#3d4752',
   'bare-single': '#8b95a1',
+  'bare-uring': '#8b95a1',
   bun: '#d1622b',
   nchan: '#1d8a5b',
   'node-ws': '#a3399b',

@@ -11,7 +11,7 @@ import { why } from './why.mjs';
 
 export const transports = ['sse', 'ws'];
 export const word = { sse: 'SSE', ws: 'WebSocket', mixed: 'both' };
-export const isPeer = (name) => !['twinwire', 'bare', 'bare-single'].includes(name);
+export const isPeer = (name) => name !== 'twinwire' && !name.startsWith('bare');
 
 export class Report {
   constructor(results, context) {

@@ -295,7 +295,7 @@ export function latency(report) {
   const out = [
     '## Latency, 1 → 100 readers\n',
     'Target: p50 at most 1.15 × the bare loop in the same run at 10,000 and 100,000 deliveries a second, `deliver = publish`; p99 is reported (a bar only where the A/A',
-    'control stays within 1.2). From the time a message was *due*, so that a server that stalls is charged for all that waited.\n',
+    'control stays within 1.2). From the time a message was *due*, so that a server that stalls is charged for all that waited. The threads of the store run on the other core, beside the readers.\n',
     report.missing('latency'),
   ];
   const notes = [];
