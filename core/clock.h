@@ -13,6 +13,8 @@ class Clock {
   virtual ~Clock() = default;
   // Milliseconds of a clock that never goes back. Any thread.
   virtual Millis now_ms() const = 0;
+  // The same in microseconds, to measure with; a clock that has no finer hand says what it has.
+  virtual uint64_t now_us() const { return now_ms() * 1000; }
   // Milliseconds since 1970 (UTC), for timestamps shown to people; may go back. Any thread.
   virtual uint64_t wall_ms() const = 0;
 };

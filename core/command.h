@@ -139,6 +139,7 @@ struct Command {
   uint32_t connection_generation = 0;       // answers to a connection that has gone are dropped
   std::string answer_fields;  // at home: what the answer says beside the event's id, inside of an object
   std::string tag;            // WS: the raw JSON of "id" ("" when absent)
+  uint64_t received_us = 0;   // Clock::now_us() at Shard::command
 };
 
 class Shard;
@@ -157,6 +158,7 @@ struct CommandRow {
 
 std::span<const CommandRow> command_table();
 const CommandRow* find_command(std::string_view name);
+size_t command_index(const CommandRow& row);  // its place in the table
 std::string_view wire_name(Field field);
 
 struct NameLimits {

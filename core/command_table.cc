@@ -79,5 +79,6 @@ constexpr CommandRow kTable[] = {
 }  // namespace
 
 std::span<const CommandRow> command_table() { return kTable; }
+size_t command_index(const CommandRow& row) { return static_cast<size_t>(&row - kTable); }
 
 }  // namespace twinwire

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <vector>
 
+#include "core/histogram.h"
 #include "core/types.h"
 
 namespace twinwire {
@@ -71,6 +72,21 @@ class Durability {
   // Counters for operators (relaxed; writer only writes).
   std::atomic<uint64_t> stored_events{0}, unsaved_events{0}, syncs{0}, backlog_events{0}, commit_failures{0};
   HookCounters hook;
+  std::atomic<uint64_t> backlog_bytes{0};
+  std::atomic<uint64_t> oldest_us{
+      0};  // Clock::now_us() of the oldest event that waits for the store; 0: none waits
+  std::atomic<bool> given_up{false};  // the store has failed for `store.give_up_ms` and has not healed
+  SharedHistogram<LatencyHistogram> commit_time;    // of synced commits that succeeded
+  SharedHistogram<GroupHistogram> commit_events;    // kept events in each
+  SharedHistogram<LatencyHistogram> store_latency;  // of kept events, from their claim to the end of the sync
+
+  // What the database says of itself, about once a second (retention's thread writes).
+  struct Database {
+    std::atomic<uint64_t> table_bytes{0}, memory_bytes{0}, cache_bytes{0}, compaction_pending_bytes{0};
+    std::atomic<uint64_t> estimated_keys{0}, compactions_running{0}, flushes_running{0}, errors{0};
+    std::atomic<uint64_t> write_rate_limit{0};  // bytes per second while writes are slowed down, else 0
+    std::atomic<bool> writes_stopped{false};
+  } database;
 
  private:
   std::atomic<uint64_t> durable_;

@@ -35,6 +35,7 @@ struct ReadAnswer {
   bool more = false;         // cut by a limit: the range holds further events (beyond, or with newest before)
   Sequence trimmed_through;  // as persisted now
   bool failed = false;       // the store could not read; nothing is known
+  bool from_store = false;   // read, at least in part, from the store
 };
 
 enum class RoomKind : uint8_t { open, closed, direct, inbox };

@@ -24,6 +24,7 @@ Room& Homes::make_room(RoomId id, const Name& name) {
   Room& made = *room;
   rooms_.emplace(id, std::move(room));
   if (is_inbox(name)) {
+    inbox_count_++;
     made.kind = RoomKind::inbox;
     Name user(name.tenant(), name.text().substr(1));
     if (uint32_t index = find_user(user); index != kNone) made.mask = users_[index].mask;
@@ -407,11 +408,15 @@ void Homes::sweep() {
         room.tail.drop_front();
     }
   }
-  if (sweep_bucket_ >= rooms_.bucket_count()) sweep_bucket_ = 0;
+  if (sweep_bucket_ >= rooms_.bucket_count()) {
+    sweep_bucket_ = 0;
+    tail_bytes_told_ = tail_bytes_;
+  }
   for (RoomId id : unused) {
     Name name = rooms_.at(id)->name;
     rooms_.erase(id);
     if (!is_inbox(name)) continue;
+    inbox_count_--;
     uint32_t user = find_user(Name(name.tenant(), name.text().substr(1)));
     if (user != kNone) drop_user_if_unused(user);
   }

@@ -137,11 +137,30 @@ class Homes {
   void run_timers();  // typing that ends, presence to tell, rooms to drop
   bool waits_for_store() const { return !unsettled_.empty(); }
   Millis next_deadline() const;
-  size_t room_count() const { return rooms_.size(); }
+  size_t room_count() const { return rooms_.size() - inbox_count_; }
   size_t user_count() const { return user_index_.size(); }
+  size_t unsettled_count() const { return unsettled_.size(); }
+  uint64_t tail_bytes() const { return tail_bytes_told_; }
+  const Room* room_at(RoomId id) const {
+    auto it = rooms_.find(id);
+    return it == rooms_.end() ? nullptr : it->second.get();
+  }
+  // Where a walk over all rooms stands that is made in pieces.
+  struct Walk {
+    size_t bucket = 0, buckets = 0;
+  };
+  // Visits some of the rooms, inboxes included.
   template <typename Visit>
-  void for_each_room(Visit&& visit) const {
-    for (const auto& [id, room] : rooms_) visit(*room);
+  Walked walk_rooms(Walk& walk, size_t pieces, Visit&& visit) const {
+    bool grown = walk.buckets != 0 && walk.buckets != rooms_.bucket_count();
+    if (grown) {
+      walk = {};
+      return Walked::anew;
+    }
+    walk.buckets = rooms_.bucket_count();
+    for (; pieces > 0 && walk.bucket < walk.buckets; pieces--, walk.bucket++)
+      for (auto it = rooms_.begin(walk.bucket); it != rooms_.end(walk.bucket); ++it) visit(*it->second);
+    return walk.bucket < walk.buckets ? Walked::on : Walked::done;
   }
 
  private:
@@ -187,9 +206,11 @@ class Homes {
   void sweep();
   static bool unused_since(const Room& room, Millis since);
   void mark_unsettled(Room& room);
+  void count_published(Room& room, EventClass event_class);
 
   Shard& shard_;
   std::unordered_map<RoomId, std::unique_ptr<Room>> rooms_;
+  size_t inbox_count_ = 0;         // of rooms_
   std::vector<RoomId> unsettled_;  // rooms with events the writer has not settled
   std::vector<RoomId> timed_;      // rooms with typing or presence to tell
   Slab<UserHome> users_;
@@ -201,7 +222,8 @@ class Homes {
   std::vector<InboxEvent> waiting_inbox_;           // the ring had no room for them yet
   std::vector<std::pair<Millis, RoomId>> reloads_;  // rooms the store could not load: tried again
   std::vector<std::pair<Millis, Name>> user_reloads_;
-  uint64_t tail_bytes_ = 0;  // of all tails, as far as this round of the sweep is
+  uint64_t tail_bytes_ = 0;       // of all tails, as far as this round of the sweep is
+  uint64_t tail_bytes_told_ = 0;  // of the last whole sweep
   Millis next_sweep_ = 0;
   size_t sweep_bucket_ = 0;  // where a round goes on; 0: none is under way
   Millis next_timed_ = 0;

@@ -43,9 +43,12 @@ Result<EventRef> Homes::publish(Room& room, const EventDraft& draft, Ring::Prior
   stamped.style = &shard_.style_of(room.name.tenant());
   EventRef event = Event::encode(stamped, shard_.epoch());
   Ring& ring = shard_.ring();
+  uint64_t claimed_us = shard_.now_us();
   auto claim = ring.try_claim(1, event->size(), priority);
   if (!claim) {
-    shard_.metrics().refused_overloaded++;
+    bool state = priority == Ring::Priority::state;
+    (state ? shard_.metrics().claims_refused_state : shard_.metrics().claims_refused)++;
+    if (!state) shard_.metrics().refused_overloaded++;
     return fail(Code::overloaded, "the server is overloaded; try again shortly");
   }
   event.mutable_event()->patch(claim->first);
@@ -59,8 +62,9 @@ Result<EventRef> Homes::publish(Room& room, const EventDraft& draft, Ring::Prior
   slot.bytes = priority == Ring::Priority::control ? 0 : event->size();
   slot.kind = draft.kind;
   slot.kept = kept;
+  slot.claimed_us = claimed_us;
   ring.publish(claim->first);
-  shard_.metrics().published++;
+  count_published(room, draft.event_class);
   room.idle_since = shard_.now();
   if (kept) {
     room.last_kept = claim->first;
@@ -75,6 +79,21 @@ Result<EventRef> Homes::publish(Room& room, const EventDraft& draft, Ring::Prior
     mark_unsettled(room);
   }
   return event;
+}
+
+void Homes::count_published(Room& room, EventClass event_class) {
+  Metrics& metrics = shard_.metrics();
+  switch (event_class) {
+    case EventClass::kept:
+      metrics.published_kept++;
+      break;
+    case EventClass::ephemeral:
+      metrics.published_ephemeral++;
+      break;
+    case EventClass::state:
+      metrics.published_state++;
+  }
+  room.activity.count(shard_.now());
 }
 
 void Homes::mark_unsettled(Room& room) {

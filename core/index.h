@@ -2,6 +2,7 @@
 // full; the keys stay in the objects. One thread (the owner's).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -10,6 +11,12 @@
 namespace twinwire {
 
 // HashOf: uint32_t(uint32_t index), the hash of a stored object; called while growing and erasing.
+// Where a walk over an index stands that is made in pieces.
+struct IndexWalk {
+  uint32_t at = 0, size = 0;
+};
+enum class Walked : uint8_t { on, done, anew };  // anew: the table has grown; forget what was seen
+
 template <typename HashOf>
 class Index {
  public:
@@ -47,6 +54,21 @@ class Index {
   void for_each(Visit&& visit) const {
     for (uint32_t value : slots_)
       if (value != kNone) visit(value);
+  }
+
+  // Visits what `places` further slots hold. What an erase moves back meanwhile may be missed.
+  template <typename Visit>
+  Walked walk(IndexWalk& walk, uint32_t places, Visit&& visit) const {
+    auto size = static_cast<uint32_t>(slots_.size());
+    if (walk.size != 0 && walk.size != size) {
+      walk = {};
+      return Walked::anew;
+    }
+    walk.size = size;
+    uint32_t end = walk.at + std::min(places, size - walk.at);
+    for (; walk.at < end; walk.at++)
+      if (slots_[walk.at] != kNone) visit(slots_[walk.at]);
+    return walk.at == size ? Walked::done : Walked::on;
   }
 
  private:

@@ -48,6 +48,7 @@ class Mailbox {
   // The next mail, or none. Requests and replies come in the order each sender posted them.
   MailRef take();
   bool empty() const;
+  uint32_t requests_waiting() const { return waiting_requests_.load(std::memory_order_relaxed); }
 
  private:
   struct alignas(32) Cell {

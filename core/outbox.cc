@@ -67,6 +67,7 @@ void Outboxes::open(ConnectionId id, uint32_t generation) {
 
 void Outboxes::close(ConnectionId id) {
   Stream& stream = at(id);
+  if (stream.blocked) unblock(stream);
   clear(stream);
   stream.open = false;
   stream.session = kNone;
@@ -75,7 +76,10 @@ void Outboxes::close(ConnectionId id) {
 void Outboxes::push(ConnectionId id, Entry entry) {
   Stream& stream = at(id);
   if (!stream.open || stream.closing) return entry.release();
-  if (stream.blocked) entry.keep();
+  if (stream.blocked) {
+    entry.keep();
+    held_bytes_ += entry.bytes(stream.form).size();
+  }
   if (stream.first.empty()) {
     stream.first = entry;
   } else {
@@ -115,6 +119,7 @@ uint32_t Outboxes::queued(ConnectionId id) {
 
 std::vector<EventRef> Outboxes::take_events(ConnectionId id) {
   Stream& stream = at(id);
+  uint64_t held_by_others = held_bytes_ - (stream.blocked ? waiting_bytes(stream) : 0);
   std::vector<EventRef> events;
   std::vector<Entry> rest;
   auto sort_out = [&](Entry entry) {
@@ -129,11 +134,32 @@ std::vector<EventRef> Outboxes::take_events(ConnectionId id) {
     give_back(std::exchange(stream.more, nullptr));
   }
   for (Entry entry : rest) push(id, entry);
+  held_bytes_ = held_by_others + (stream.blocked ? waiting_bytes(stream) : 0);
   return events;
+}
+
+uint64_t Outboxes::waiting_bytes(const Stream& stream) const {
+  uint64_t bytes = stream.first.empty() ? 0 : stream.first.bytes(stream.form).size() - stream.offset;
+  if (stream.more)
+    for (const Entry& entry : *stream.more) bytes += entry.bytes(stream.form).size();
+  return bytes;
+}
+
+void Outboxes::block(Stream& stream) {
+  stream.blocked = true;
+  blocked_++;
+  held_bytes_ += waiting_bytes(stream);
+}
+
+void Outboxes::unblock(Stream& stream) {
+  stream.blocked = false;
+  blocked_--;
+  held_bytes_ -= waiting_bytes(stream);
 }
 
 void Outboxes::drop_events(ConnectionId id, FlushResult& result) {
   Stream& stream = at(id);
+  uint64_t before = stream.blocked ? waiting_bytes(stream) : 0;
   auto drop = [&](Entry& entry) {
     if (entry.is_raw()) return false;
     const Event* event = entry.event();
@@ -145,6 +171,7 @@ void Outboxes::drop_events(ConnectionId id, FlushResult& result) {
   if (!stream.first.empty() && stream.offset == 0) drop(stream.first);
   if (stream.more) std::erase_if(*stream.more, drop);
   if (stream.first.empty()) pop_front(stream);
+  if (stream.blocked) held_bytes_ -= before - waiting_bytes(stream);
 }
 
 // Moves the next entry into `first` (which has been released).
@@ -279,6 +306,7 @@ void Outboxes::finish(ConnectionId, Stream& stream, FlushResult& result) {
 void Outboxes::on_short_send(ConnectionId id, size_t sent) {
   Stream& stream = at(id);
   shorts++;
+  if (stream.blocked) unblock(stream);
   FlushResult result;
   result.connection = id;
   result.whole = false;
@@ -292,7 +320,6 @@ void Outboxes::on_short_send(ConnectionId id, size_t sent) {
   }
   stream.offset += static_cast<uint32_t>(sent);
   stream.cut_short = true;
-  stream.blocked = true;
   if (!stream.first.empty()) result.first_unsent = stream.first.sequence();
   if (stream.more)
     for (const Entry& entry : *stream.more) {
@@ -301,6 +328,7 @@ void Outboxes::on_short_send(ConnectionId id, size_t sent) {
     }
   drop_events(id, result);
   if (!stream.first.empty()) stream.first.keep();
+  block(stream);
   transport_.want_writable(id);
   results_.push_back(result);
 }
@@ -308,7 +336,7 @@ void Outboxes::on_short_send(ConnectionId id, size_t sent) {
 void Outboxes::on_writable(ConnectionId id) {
   Stream& stream = at(id);
   if (!stream.open) return;
-  stream.blocked = false;
+  if (stream.blocked) unblock(stream);
   mark_dirty(id, stream);
 }
 

@@ -116,6 +116,9 @@ class Outboxes {
   void on_writable(ConnectionId id);
 
   uint64_t sends = 0, frames = 0, bytes = 0, shorts = 0, joined_hits = 0, joined_built = 0;
+  // Of the streams whose socket is full now: how many, and the bytes that wait for them in memory.
+  uint32_t blocked_now() const { return blocked_; }
+  uint64_t held_bytes() const { return held_bytes_; }
 
   // For the test of the tests only: compare joined runs by their ends (wrong, and the simulator must see it).
   bool mutate_join_by_ends = false;
@@ -131,6 +134,9 @@ class Outboxes {
   const std::string& joined(Form form, const Stream& stream);
   const std::string& assemble(const Stream& stream);
   void finish(ConnectionId id, Stream& stream, FlushResult& result);
+  uint64_t waiting_bytes(const Stream& stream) const;
+  void block(Stream& stream);
+  void unblock(Stream& stream);
   void pop_front(Stream& stream);
   void clear(Stream& stream);
   std::vector<Entry>* acquire();
@@ -141,6 +147,8 @@ class Outboxes {
   const Limits limits_;
   std::deque<Stream> streams_;
   uint32_t size_ = 0;
+  uint32_t blocked_ = 0;
+  uint64_t held_bytes_ = 0;
   std::vector<ConnectionId> dirty_, flushing_;
   std::vector<FlushResult> results_;
   std::vector<std::unique_ptr<std::vector<Entry>>> pool_all_;

@@ -29,6 +29,7 @@ struct alignas(64) Slot {
   uint32_t bytes = 0;  // what was claimed for the byte budget: event->size(), 0 for control
   EventKind kind = EventKind::noop;
   bool kept = false;
+  uint64_t claimed_us = 0;  // Clock::now_us() just before the claim; 0: nobody measures
 };
 static_assert(sizeof(Slot) == 64);
 
@@ -97,6 +98,7 @@ class Ring {
   void extend_lease(Sequence lease_end) { lease_end_.store(lease_end.value, std::memory_order_release); }
   Sequence lease_end() const { return {lease_end_.load(std::memory_order_acquire)}; }
 
+  uint64_t byte_budget() const { return byte_budget_; }
   uint32_t slot_count() const { return static_cast<uint32_t>(mask_ + 1); }
   uint32_t shards() const { return shards_; }
   uint32_t writer_consumer() const { return shards_; }

@@ -93,6 +93,36 @@ struct Typist {
   Millis until = 0;
 };
 
+// How busy a room is: events of the last whole ten seconds and of those that run. For operators.
+class Activity {
+ public:
+  void count(Millis now) {
+    turn(now);
+    current_++;
+  }
+  uint64_t total() const { return total_ + current_; }
+  // Events per second over the last ten.
+  double per_second(Millis now) const {
+    Activity at = *this;
+    at.turn(now);
+    double rest = 1.0 - static_cast<double>(now % kWindowMs) / kWindowMs;
+    return (at.previous_ * rest + at.current_) * 1000.0 / kWindowMs;
+  }
+
+ private:
+  static constexpr Millis kWindowMs = 10000;
+  void turn(Millis now) {
+    auto window = static_cast<uint32_t>(now / kWindowMs);
+    if (window == window_) return;
+    previous_ = window == window_ + 1 ? current_ : 0;
+    total_ += current_;
+    current_ = 0;
+    window_ = window;
+  }
+  uint64_t total_ = 0;  // without those of the window that runs
+  uint32_t window_ = 0, previous_ = 0, current_ = 0;
+};
+
 struct Room {
   RoomId id;
   Name name;
@@ -123,6 +153,7 @@ struct Room {
 
   uint32_t busy = 0;  // reads and look-ups under way: not to be dropped
   Millis idle_since = 0;
+  Activity activity;
 
   bool is_member(const Name& user) const { return members.contains(user); }
   // Of a closed room: its creator while a member, else who has been in it for longest.

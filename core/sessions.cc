@@ -143,6 +143,7 @@ uint32_t Sessions::make_session(SessionId id, const Name& user) {
   session.id = id;
   session.user = user;
   session.generation = next_generation_++;
+  by_state_[static_cast<size_t>(session.state)]++;
   session.opened_ds = static_cast<uint32_t>(shard_.now() / 100);
   by_id_.insert(static_cast<uint32_t>(id.low), index);
   return index;
@@ -170,8 +171,8 @@ void Sessions::start(ConnectionId connection, uint32_t generation, StreamRequest
   Stream& stream = outboxes.at(connection);
   stream.session = index;
   stream.attention = true;
-  count_stream(stream.form, +1);
-  shard_.metrics().streams_opened++;
+  count_stream(session, stream.form, +1);
+  shard_.metrics().streams_opened[static_cast<size_t>(stream.form)]++;
   shard_.transport().stream_opened(connection);
   if (with_tickets_ && !session.observer &&
       !tickets_.set(index, session.catchup->request.who, shard_.wall_ms()))
@@ -344,13 +345,15 @@ void Sessions::connected(uint32_t index) {
   catchup.connected_told = true;
   settle_presence(index);
   bool has_cursor = catchup.request.cursor || catchup.request.earliest || catchup.request.bad_cursor;
-  session.state = SessionState::replaying;
+  set_state(session, SessionState::replaying);
   if (!has_cursor && catchup.request.history > 0) return read_history(index);
   bool continued = catchup.resumed;
   catchup.resumed = false;
   std::string reset;
   Sequence base = base_cursor(session, reset);
-  if (catchup.resumed) shard_.metrics().resumes++;
+  // Every poll but the first continues; what counts is who had lost a stream.
+  catchup.resume_open = catchup.resumed && catchup.request.form != Form::poll;
+  if (catchup.resume_open) shard_.metrics().resumes++;
   session.cursor = catchup.base = base;
   if (!(catchup.request.form == Form::poll && continued)) tell_connected(index, base);
   std::vector<std::string> rooms;
@@ -449,6 +452,8 @@ void Sessions::say_bye(ConnectionId connection, std::string_view code, std::stri
       .field("reconnect", reconnect)
       .field("afterMs", after_ms)
       .end();
+  shard_.metrics().count_bye(code);
+  if (form == Form::ws) shard_.metrics().count_ws_close(true, close_code);
   uint32_t session = on_connection(connection);
   const WireStyle& style = shard_.style_of(session == kNone ? "" : sessions_[session].user.tenant());
   std::string json = direct_json(form, style, "bye", "", data, shard_.wall_ms());
@@ -482,16 +487,53 @@ void Sessions::end_stream(ConnectionId connection, std::string_view code, std::s
   if (index != kNone) detach(index, true);
 }
 
+uint32_t Sessions::kick(const Kick& kick) {
+  std::vector<ConnectionId> connections;
+  auto add = [&](uint32_t index) {
+    if (sessions_[index].connection != kNone)
+      connections.push_back(ConnectionId{sessions_[index].connection});
+  };
+  if (kick.user) {
+    uint32_t user = find_local_user(kick.user);
+    if (user == kNone) return 0;
+    for (uint32_t s = users_[user].sessions; s != kNone; s = sessions_[s].next_of_user) add(s);
+  } else if (uint32_t index = find(kick.session); index != kNone) {
+    add(index);
+  }
+  constexpr uint32_t kAfterMs = 2000;
+  for (ConnectionId connection : connections)
+    end_stream(connection, "kicked", kick.reason, kick.reconnect ? 1000 : 4403, kick.reconnect,
+               kick.reconnect ? kAfterMs : 0);
+  return static_cast<uint32_t>(connections.size());
+}
+
 void Sessions::connection_closed(ConnectionId connection) {
   uint32_t index = on_connection(connection);
   if (index != kNone) detach(index, true);
 }
 
-void Sessions::count_stream(Form form, int by) {
+void Sessions::count_stream(const Session& session, Form form, int by) {
   auto step = [by](uint32_t& count) { count = static_cast<uint32_t>(static_cast<int>(count) + by); };
+  if (session.observer) return step(counts_.tails);
   if (form == Form::sse) step(counts_.sse);
   if (form == Form::ws) step(counts_.ws);
   if (form == Form::poll) step(counts_.poll);
+}
+
+void Sessions::set_state(Session& session, SessionState state) {
+  by_state_[static_cast<size_t>(session.state)]--;
+  by_state_[static_cast<size_t>(state)]++;
+  session.state = state;
+}
+
+// Where a continued stream got what it had missed, once it is at the live end.
+void Sessions::count_resume(Catchup& catchup) {
+  if (!catchup.resume_open) return;
+  catchup.resume_open = false;
+  Metrics& metrics = shard_.metrics();
+  (catchup.read_store  ? metrics.resumed_store
+   : catchup.read_tail ? metrics.resumed_tail
+                       : metrics.resumed_live)++;
 }
 
 // The stream is gone; the session stays for a while, and its presence for a shorter one.
@@ -499,7 +541,7 @@ void Sessions::detach(uint32_t index, bool keep_presence) {
   Session& session = sessions_[index];
   if (session.connection != kNone) {
     Stream& stream = shard_.outboxes().at(ConnectionId{session.connection});
-    count_stream(stream.form, -1);
+    count_stream(session, stream.form, -1);
     stream.session = kNone;
     stream.attention = false;
     session.connection = kNone;
@@ -514,8 +556,9 @@ void Sessions::detach(uint32_t index, bool keep_presence) {
   }
   unlink_user(index);
   tickets_.drop(index);
+  if (session.catchup && session.catchup->resume_open) shard_.metrics().resumed_cut++;
   session.catchup.reset();
-  session.state = SessionState::detached;
+  set_state(session, SessionState::detached);
   if (session.observer) return forget(index);
   if (!keep_presence) session.detached->present.clear();
   detached_.push_back({shard_.now(), session.id});
@@ -537,6 +580,7 @@ void Sessions::unlink_user(uint32_t index) {
 void Sessions::forget(uint32_t index) {
   SessionId id = sessions_[index].id;
   by_id_.erase(static_cast<uint32_t>(id.low), index);
+  by_state_[static_cast<size_t>(sessions_[index].state)]--;
   sessions_.drop(index);
   ShardIndex directory = shard_.home_of(id);
   if (directory == shard_.index()) return;
@@ -612,6 +656,7 @@ Released Sessions::release(SessionId id, const Name& user) {
   if (session.detached && !session.detached->presence_given_up)
     released.present = std::move(session.detached->present);
   by_id_.erase(static_cast<uint32_t>(id.low), index);
+  by_state_[static_cast<size_t>(session.state)]--;
   sessions_.drop(index);
   return released;
 }

@@ -6,6 +6,7 @@
 // The shard's thread only.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -57,6 +58,8 @@ struct Catchup {
   bool holding = false;
   Sequence inbox_last_kept;
   std::vector<RoomId> told_trimmed;
+  bool resume_open = false;  // continued from a cursor, and not yet counted by where the rest came from
+  bool read_tail = false, read_store = false;
   bool state_skipped = false;  // typing or presence passed while not live
   Millis retry_at = 0;
   bool from_earliest = false;
@@ -136,6 +139,14 @@ class Sessions {
   void heartbeat(ConnectionId connection);
   void end_stream(ConnectionId connection, std::string_view code, std::string_view reason, int close_code,
                   bool reconnect, uint32_t after_ms);
+  // Says `bye` to the streams of a user hosted here, or to one session's; how many there were.
+  struct Kick {
+    Name user;          // none where a session is named
+    SessionId session;  // none: all of the user's
+    std::string reason;
+    bool reconnect = true;
+  };
+  uint32_t kick(const Kick& kick);
   void connection_closed(ConnectionId connection);
   uint32_t on_connection(ConnectionId connection) const;
   Session& at(uint32_t index) { return sessions_[index]; }
@@ -177,12 +188,19 @@ class Sessions {
 
   uint32_t session_count() const { return sessions_.live(); }
   struct Counts {
-    uint32_t sse = 0, ws = 0, poll = 0;
+    uint32_t sse = 0, ws = 0, poll = 0, tails = 0;
   };
   Counts counts() const { return counts_; }
-  void list_json(std::string& out, bool& first, std::string_view tenant) const;
-  uint64_t count_of(std::string_view tenant) const;
-  void count_readers(std::unordered_map<RoomId, uint64_t>& readers) const;  // per room
+  uint32_t in_state(SessionState state) const { return by_state_[static_cast<size_t>(state)]; }
+  uint32_t readers_of(RoomId room) const;
+  // Some of the sessions, for a walk in pieces; `walk` begins as {}. An entry that moves in the index
+  // meanwhile may be missed.
+  template <typename Visit>
+  Walked walk_sessions(IndexWalk& walk, uint32_t places, Visit&& visit) const {
+    return by_id_.walk(walk, places, [&](uint32_t index) { visit(sessions_[index]); });
+  }
+  uint32_t rooms_followed(const Session& session) const;
+  bool follows(const Session& session, RoomId room) const;
 
  private:
   friend class SessionsForTest;
@@ -259,7 +277,9 @@ class Sessions {
   void say_bye(ConnectionId connection, std::string_view code, std::string_view reason, int close_code,
                bool reconnect, uint32_t after_ms);
   void unlink_user(uint32_t session);
-  void count_stream(Form form, int by);
+  void count_stream(const Session& session, Form form, int by);
+  void set_state(Session& session, SessionState state);
+  void count_resume(Catchup& catchup);
 
   Shard& shard_;
   Slab<Session> sessions_;
@@ -317,6 +337,7 @@ class Sessions {
   Counts counts_;
   const bool with_tickets_;  // auth.mode jwt
   Tickets tickets_;
+  std::array<uint32_t, 5> by_state_{};
 };
 
 }  // namespace twinwire

@@ -168,6 +168,7 @@ void Sessions::ask_reads(uint32_t index, uint32_t max_events) {
           uint32_t reader = self.find(handle);
           if (reader == kNone || !self.sessions_[reader].catchup) return;
           Catchup& reading = *self.sessions_[reader].catchup;
+          (answer->from_store ? reading.read_store : reading.read_tail) = true;
           reading.parts[part].answer = std::move(answer);
           if (--reading.reads_due > 0) return;
           reading.reading = false;
@@ -249,7 +250,7 @@ void Sessions::push_read(uint32_t index, const std::vector<EventRef>& events) {
   for (const EventRef& event : events)
     if (wants(session, *event)) shard_.outboxes().push(connection, Entry::own(event));
   session.catchup->pushed = true;
-  shard_.metrics().delivered += events.size();
+  shard_.metrics().caught_up_events += events.size();
 }
 
 void Sessions::read_done(uint32_t index) {
@@ -282,6 +283,7 @@ void Sessions::read_done(uint32_t index) {
       if (!wants(session, *event) || !still_follows(index, *event)) continue;
       if (event->kept()) session.cursor = event->sequence();
       shard_.outboxes().push(connection, Entry::own(std::move(event)));
+      shard_.metrics().caught_up_events++;
     }
     return go_live(index);
   }
@@ -301,7 +303,8 @@ void Sessions::go_live(uint32_t index) {
   Catchup& catchup = *session.catchup;
   bool fresh = session.state != SessionState::lagging;
   if (!fresh) shard_.metrics().caught_up++;
-  session.state = SessionState::live;
+  count_resume(catchup);
+  set_state(session, SessionState::live);
   Stream& stream = shard_.outboxes().at(ConnectionId{session.connection});
   bool skipped = catchup.state_skipped;
   catchup.pushed = false;
@@ -366,7 +369,7 @@ void Sessions::fall_back(uint32_t index, Sequence cursor) {
   Session& session = sessions_[index];
   session.cursor = cursor;
   if (session.state == SessionState::live) {
-    session.state = SessionState::lagging;
+    set_state(session, SessionState::lagging);
     shard_.metrics().lagged++;
     if (!session.catchup) session.catchup = std::make_unique<Catchup>();
     session.catchup->connected_told = true;

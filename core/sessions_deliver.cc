@@ -65,7 +65,9 @@ void Sessions::hold(Session& session, const Event& event) {
   if (!session.catchup) return;
   Catchup& catchup = *session.catchup;
   if (event.event_class() == EventClass::state) catchup.state_skipped = true;
-  if (!catchup.holding || event.sequence() <= catchup.target) return;
+  bool dropped = !catchup.holding || event.sequence() <= catchup.target;
+  if (dropped && !event.kept() && session.state == SessionState::lagging) shard_.metrics().shed_slow++;
+  if (dropped) return;
   if (catchup.held.size() < shard_.engine().bounds().held_events) {
     catchup.held.push_back(EventRef::share(&event));
     return;
@@ -115,7 +117,7 @@ void Sessions::gained(uint32_t index, const Event& event) {
   follow(index, name, event.sequence(), Homes::JoinBy::membership);
   if (uint32_t made = subscription_of(index, find_room(shard_.room_id(name))); made != kNone)
     subscriptions_[made].gained = 1;
-  if (careless && was_live) session.state = SessionState::live;
+  if (careless && was_live) set_state(session, SessionState::live);
 }
 
 // The user is no longer a member from this place on. Who stood behind it is told; the rest has seen all it
@@ -222,8 +224,9 @@ uint32_t Sessions::find_room(RoomId id) const {
   return room_index_.find(static_cast<uint32_t>(id.low), [&](uint32_t i) { return rooms_[i].id == id; });
 }
 
-void Sessions::count_readers(std::unordered_map<RoomId, uint64_t>& readers) const {
-  room_index_.for_each([&](uint32_t room) { readers[rooms_[room].id] = rooms_[room].subscriptions.size(); });
+uint32_t Sessions::readers_of(RoomId id) const {
+  uint32_t room = find_room(id);
+  return room == kNone ? 0 : static_cast<uint32_t>(rooms_[room].subscriptions.size());
 }
 
 uint32_t Sessions::find_local_user(const Name& user) const {
@@ -460,25 +463,16 @@ std::string Sessions::info_json(uint32_t index) {
   return out;
 }
 
-void Sessions::list_json(std::string& out, bool& first, std::string_view tenant) const {
-  by_id_.for_each([&](uint32_t index) {
-    const Session& session = sessions_[index];
-    if (!tenant.empty() && session.user.tenant() != tenant) return;
-    if (!first) out += ',';
-    first = false;
-    Form form = session.connection == kNone ? Form::none
-                                            : shard_.outboxes().at(ConnectionId{session.connection}).form;
-    uint32_t rooms = 0;
-    for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session) rooms++;
-    Sequence cursor = session.state == SessionState::live ? shard_.consumed() : session.cursor;
-    JsonObject object(out);
-    object.field("sessionId", session.id.text()).field("userId", session.user.text());
-    object.field("tenant", session.user.tenant())
-        .field("transport", form == Form::none ? "none" : word_of(form));
-    object.field("state", word_of(session.state)).field("rooms", rooms);
-    object.field("cursor", shard_.cursor(cursor).text()).field("shard", index_of(shard_.index()));
-    object.field("ageSeconds", static_cast<uint64_t>((shard_.now() / 100 - session.opened_ds) / 10)).end();
-  });
+uint32_t Sessions::rooms_followed(const Session& session) const {
+  uint32_t rooms = 0;
+  for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session) rooms++;
+  return rooms;
+}
+
+bool Sessions::follows(const Session& session, RoomId room) const {
+  for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session)
+    if (rooms_[subscriptions_[s].room].id == room) return true;
+  return false;
 }
 
 }  // namespace twinwire

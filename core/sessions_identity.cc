@@ -87,12 +87,6 @@ void Sessions::look_at_tickets() {
   });
 }
 
-uint64_t Sessions::count_of(std::string_view tenant) const {
-  uint64_t count = 0;
-  by_id_.for_each([&](uint32_t index) { count += sessions_[index].user.tenant() == tenant; });
-  return count;
-}
-
 // The place in the order from which on the user is told nothing more.
 void Sessions::end_all_of(uint32_t user, const Event& event) {
   bool revoked = event.type() == "revoked";

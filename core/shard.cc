@@ -39,6 +39,7 @@ const Config& Shard::config() const { return engine_.config(); }
 const WireStyle& Shard::style_of(std::string_view tenant) const {
   return engine_.config().bridges.of(tenant).style;
 }
+uint64_t Shard::now_us() const { return engine_.clock().now_us(); }
 uint64_t Shard::wall_ms() const { return engine_.clock().wall_ms(); }
 Epoch Shard::epoch() const { return engine_.boot().epoch; }
 RoomId Shard::room_id(const Name& room) const { return room_id_of(engine_.boot().room_key, room); }
@@ -84,12 +85,14 @@ void Shard::dispatch(ShardIndex to, bool credit, MailRef mail) {
   if (waiting.empty() && send_now(to, credit, mail)) return;
   waiting.push_back({credit, std::move(mail)});
   outgoing_count_++;
+  metrics_.mail_waited++;
 }
 
 bool Shard::send_now(ShardIndex to, bool credit, MailRef& mail) {
   if (credit && credits_ == 0) return false;
   if (!engine_.shard(to).mailbox_.try_post(mail)) return false;
   if (credit) credits_--;
+  metrics_.mail_sent++;
   posted_mask_ |= mask_of(to);
   return true;
 }
@@ -148,7 +151,11 @@ bool Shard::consume_ring() {
       // delivery that paused has it already.
       if (!paused_event_) paused_event_ = EventRef::adopt(slot->event);
       bool unsaved = commit && paused_event_->outcome() == Outcome::unsaved;
-      if (!unsaved && !sessions_.deliver(*paused_event_, budget)) {
+      uint64_t before = metrics_.delivered;
+      bool whole = unsaved || sessions_.deliver(*paused_event_, budget);
+      if (metrics_.delivered != before && slot->claimed_us)
+        tick_pushes_.push_back({slot->claimed_us, metrics_.delivered - before});
+      if (!whole) {
         tick_events_.push_back(paused_event_);
         break;
       }
@@ -164,8 +171,33 @@ bool Shard::consume_ring() {
 
 // ---- the tick ----
 
+// The flush has returned, so the kernel has what this tick pushed (but for full sockets, whose streams lag
+// now): one look at the clock for all of it.
+void Shard::observe_writes() {
+  if (tick_pushes_.empty()) return;
+  uint64_t now = now_us();
+  for (const Pushed& pushed : tick_pushes_)
+    metrics_.write_latency.observe(now - std::min(now, pushed.claimed_us), pushed.streams);
+  tick_pushes_.clear();
+}
+
+bool Shard::add_chore(std::function<bool(Shard&)> step) {
+  if (chores_.size() >= kChoresMax) return false;
+  chores_.push_back(std::move(step));
+  return true;
+}
+
+// One step of one chore a tick, in turn.
+void Shard::run_chores() {
+  if (chores_.empty()) return;
+  auto step = std::move(chores_.front());
+  chores_.pop_front();
+  if (!step(*this)) chores_.push_back(std::move(step));
+}
+
 void Shard::tick() {
-  now_ = engine_.clock().now_ms();
+  uint64_t began_us = now_us();
+  now_ = began_us / 1000;
   drain_mail();
   run_soon();
   consume_ring();
@@ -178,11 +210,15 @@ void Shard::tick() {
   run_soon();
   sessions_.answer_polls();
   for (const FlushResult& result : outboxes_.flush()) sessions_.flushed(result);
+  observe_writes();
+  run_chores();
   sessions_.send_leaves();
   sessions_.send_presence();
   send_waiting();
   wake_posted();
   tick_events_.clear();
+  metrics_.ticks++;
+  metrics_.tick_time.observe(now_us() - began_us);
 }
 
 bool Shard::idle() {
@@ -194,7 +230,7 @@ bool Shard::idle() {
     // holds it.
     bool imminent = !commit && sessions_.waits_for_ring() && ring().claimed() > consumed_;
     return readable || progress || imminent || !mailbox_.empty() || !soon_.empty() || sessions_.runnable() ||
-           sessions_.paused() || outboxes_.anything_dirty();
+           sessions_.paused() || outboxes_.anything_dirty() || !chores_.empty();
   };
   if (busy()) return false;
   bool commit = config().server.deliver == DeliverPolicy::commit;
@@ -237,7 +273,7 @@ Error Shard::too_fast() {
 }
 
 void Shard::command(Command command) {
-  metrics_.commands++;
+  command.received_us = now_us();
   if (engine_.revocations().refuses(command.who))
     return reply(command, reply_of(fail(Code::unauthenticated, "this token has been revoked")));
   if (command.who.backend && command.row->by == By::users) {
@@ -289,20 +325,22 @@ void Shard::route(Command command) {
 }
 
 void Shard::reply(const Command& command, Reply reply) {
-  if (command.origin != index_) {
-    post(command.origin, [connection = command.connection, generation = command.connection_generation,
-                          tag = command.tag, reply = std::move(reply)](Shard& shard) {
-      shard.deliver_reply(connection, generation, tag, reply);
-    });
-    return;
-  }
-  deliver_reply(command.connection, command.connection_generation, command.tag, reply);
+  Asked asked{command.row, command.connection, command.connection_generation, command.received_us,
+              command.tag};
+  if (command.origin == index_) return deliver_reply(asked, reply);
+  post(command.origin, [asked = std::move(asked), reply = std::move(reply)](Shard& shard) {
+    shard.deliver_reply(asked, reply);
+  });
 }
 
-void Shard::deliver_reply(ConnectionId connection, uint32_t generation, const std::string& tag,
-                          const Reply& reply) {
-  if (reply.code != Code::ok) metrics_.failed_commands++;
-  if (outboxes_.is_open(connection, generation)) transport_.reply(connection, tag, reply);
+void Shard::deliver_reply(const Asked& asked, const Reply& reply) {
+  size_t row = command_index(*asked.row);
+  metrics_.count_command(row, reply.code);
+  uint64_t now = now_us();
+  metrics_.command_latency[std::min(row, kCountedCommands - 1)].observe(now -
+                                                                        std::min(now, asked.received_us));
+  if (outboxes_.is_open(asked.connection, asked.generation))
+    transport_.reply(asked.connection, asked.tag, reply);
 }
 
 }  // namespace twinwire

@@ -16,6 +16,7 @@
 #include "core/command.h"
 #include "core/config.h"
 #include "core/durability.h"
+#include "core/gather.h"
 #include "core/history.h"
 #include "core/homes.h"
 #include "core/mailbox.h"
@@ -79,9 +80,15 @@ class Shard {
   bool admit(const Command& command);
   static Error too_fast();
 
-  enum class Gather : uint8_t { stats, rooms, sessions, metrics };
-  // With `tenant`, only what is that tenant's (rooms and sessions; the numbers are the node's).
-  void gather(Gather what, ConnectionId connection, std::string tag, std::string tenant = {});
+  // ---- what operators ask (gather.cc, listing.cc); `then` runs here ----
+  void gather(std::function<void(Shard&, const Totals&)> then);
+  // Work that would hold a tick up: `step` runs once a tick until it returns true. Operators' lists only;
+  // false: too many wait already.
+  bool add_chore(std::function<bool(Shard&)> step);
+  Gauges gauges();
+  Metrics metrics_now() const;
+  // The gateway refused a command before it came here.
+  void command_refused(const CommandRow& row, Code code) { metrics_.count_command(command_index(row), code); }
   // Ends all of a user's streams; revoked: also refuses the tokens issued until now. Answers the connection.
   void end_user(const Name& user, Homes::Ending why, ConnectionId connection, std::string tag);
 
@@ -108,6 +115,7 @@ class Shard {
   Metrics& metrics() { return metrics_; }
   Random& random() { return random_; }
   Millis now() const { return now_; }
+  uint64_t now_us() const;
   uint64_t wall_ms() const;
   Sequence consumed() const { return consumed_; }
   // The highest position that reads may return: what the fan-out may deliver.
@@ -170,8 +178,17 @@ class Shard {
 
  private:
   friend class Engine;
+  static constexpr size_t kChoresMax = 64;
   static constexpr uint32_t kSlotsPerTick = 128;  // then flush: what gathers meanwhile is the next batch
 
+  // Who asked a command, and when: what its answer needs.
+  struct Asked {
+    const CommandRow* row;
+    ConnectionId connection;
+    uint32_t generation;
+    uint64_t received_us;
+    std::string tag;
+  };
   struct Outgoing {
     bool credit;
     MailRef mail;
@@ -185,8 +202,9 @@ class Shard {
   void run_soon();
   void route(Command command);
   void run_on(ShardIndex to, Command command);
-  void deliver_reply(ConnectionId connection, uint32_t generation, const std::string& tag,
-                     const Reply& reply);
+  void deliver_reply(const Asked& asked, const Reply& reply);
+  void observe_writes();
+  void run_chores();
 
   // Constant after construction.
   Engine& engine_;
@@ -212,6 +230,12 @@ class Shard {
   std::vector<EventRef> tick_events_;  // what this tick's outboxes borrow
   EventRef paused_event_;              // of a delivery that stands inside a member list
   Sequence durable_seen_;              // at the last settling
+  struct Pushed {
+    uint64_t claimed_us, streams;
+  };
+  std::vector<Pushed>
+      tick_pushes_;  // events that this tick pushed to streams: what the flush will have written
+  std::deque<std::function<bool(Shard&)>> chores_;
 
   // Shared.
   Mailbox mailbox_;

@@ -68,6 +68,7 @@ class Transport {
   virtual void stream_opened(ConnectionId connection) = 0;
   // Connections of clients that are open, streams included; for operators.
   virtual uint32_t connections() const { return 0; }
+  virtual uint32_t operator_connections() const { return 0; }
 };
 
 }  // namespace twinwire

@@ -10,6 +10,7 @@
 
 #include "core/bridge.h"
 #include "core/limits.h"
+#include "core/metrics.h"
 #include "core/transport.h"
 #include "core/types.h"
 #include "net/http.h"
@@ -76,9 +77,13 @@ struct Connection {
   uint16_t address = 0;  // bucket of Admission
   uint16_t heartbeat_seconds = 0;
   ConnectionState state = ConnectionState::free;
+  CloseCause cause = CloseCause::none;  // what began its end
 
   bool has(uint16_t flag) const { return (flags & flag) != 0; }
   void set(uint16_t flag) { flags |= flag; }
+  void ends_by(CloseCause first) {
+    if (cause == CloseCause::none) cause = first;
+  }
   void clear(uint16_t flag) { flags &= static_cast<uint16_t>(~flag); }
 };
 static_assert(sizeof(Connection) + 4 /* its deadline */ + 8 /* Sockets::Slot */ <= kNetConnectionBytes);

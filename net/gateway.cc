@@ -70,9 +70,12 @@ void Gateway::on_open(const Opened& opened) {
   c.state = ConnectionState::http;
   c.heard_ds = now_ds();
   if (opened.listener == kOperatorListener) {
+    operators_++;
+    shard_->metrics().accepted_operators++;
     c.set(Connection::kOperators);
   } else {
     clients_++;
+    shard_->metrics().accepted++;
     c.address = Admission::bucket_of(opened.peer.counting_key());
     if (!shared_.admission.enter(c.address) || opened.last_places) c.set(Connection::kOverLimit);
   }
@@ -84,6 +87,7 @@ void Gateway::on_open(const Opened& opened) {
 void Gateway::on_bytes(ConnectionId id, std::span<char> bytes) {
   Connection& c = at(id);
   c.heard_ds = now_ds();
+  shard_->metrics().received_bytes += bytes.size();
   if (c.flags & (Connection::kBusy | Connection::kOpening | Connection::kFull | Connection::kHolding)) {
     return hold(id, {bytes.data(), bytes.size()});
   }
@@ -148,6 +152,7 @@ void Gateway::hold_if_full(ConnectionId id) {
 void Gateway::on_end(ConnectionId id) {
   Connection& c = at(id);
   c.set(Connection::kEnded);
+  c.ends_by(CloseCause::client);
   switch (c.state) {
     case ConnectionState::http:
       // Half-closed: what it asked for before is still answered.
@@ -175,14 +180,20 @@ void Gateway::on_writable(ConnectionId id) {
   shard_->on_writable(id);
 }
 
-void Gateway::on_gone(ConnectionId id) { at(id).state = ConnectionState::ending; }
+void Gateway::on_gone(ConnectionId id) {
+  at(id).state = ConnectionState::ending;
+  at(id).ends_by(CloseCause::broken);
+}
 
 void Gateway::on_closed(ConnectionId id) {
   Connection& c = at(id);
   shard_->connection_closed(id);
-  if (!c.has(Connection::kOperators)) {
+  if (c.has(Connection::kOperators)) {
+    operators_--;
+  } else {
     shared_.admission.leave(c.address);
     clients_--;
+    shard_->metrics().count_close(c.cause == CloseCause::none ? CloseCause::shutdown : c.cause);
   }
   delete c.extra;
   c = Connection{};
@@ -208,6 +219,7 @@ void Gateway::want_writable(ConnectionId id) {
 
 void Gateway::close(ConnectionId id) {
   at(id).state = ConnectionState::ending;
+  at(id).ends_by(CloseCause::ended);
   clear_deadline(id);
   if (sockets_.takes(id)) sockets_.close(id);
 }
@@ -311,24 +323,27 @@ void Gateway::expire(ConnectionId id) {
       return;
     case ConnectionState::http:
       if (c.has(Connection::kInRequest)) {
+        c.ends_by(CloseCause::timeout);
         return refuse_status(id, 408,
                              c.has(Connection::kInBody) ? "the request body did not arrive in time"
                                                         : "the request head did not arrive in time");
       }
       // An answer that the peer takes slowly is no idleness.
       if (c.blocked_ds != 0 && !stalled) return set_deadline(id, kIdleMs);
+      c.ends_by(stalled ? CloseCause::stalled : CloseCause::idle);
       return end_after_flush(id);
     case ConnectionState::sse:
     case ConnectionState::poll:
-      if (stalled) return sockets_.abort(id);
+      if (stalled) return abort_stalled(id);
       if (c.state == ConnectionState::sse) shard_->heartbeat(id);
       return set_deadline(id, Millis{c.heartbeat_seconds} * 1000);
     case ConnectionState::ws: {
-      if (stalled) return sockets_.abort(id);
+      if (stalled) return abort_stalled(id);
       // A slow reader answers the pings when it has come to them.
       uint32_t patience_ds = c.has(Connection::kSlow) ? stall_ds : 20u * c.heartbeat_seconds;
       bool silent = c.blocked_ds == 0 && now_ds() - c.heard_ds >= patience_ds;
       if (silent && !c.has(Connection::kHolding)) {
+        c.ends_by(CloseCause::silent);
         set_deadline(id, kEndingMs);
         return shard_->end_stream(id, Code::ok, "nothing came for two heartbeats", true, 0);
       }
@@ -337,14 +352,20 @@ void Gateway::expire(ConnectionId id) {
       return set_deadline(id, Millis{c.heartbeat_seconds} * 1000);
     }
     case ConnectionState::ws_auth:
+      c.ends_by(CloseCause::timeout);
       return say_bye(id, Code::unauthenticated, "nobody said who this is", false);
     case ConnectionState::echo:
       return;
     case ConnectionState::ending:
       // Who takes its last bytes slowly may have them.
       if (c.blocked_ds != 0 && now_ds() - c.blocked_ds < kEndingMs / 100) return set_deadline(id, kEndingMs);
-      return sockets_.abort(id);
+      return abort_stalled(id);
   }
+}
+
+void Gateway::abort_stalled(ConnectionId id) {
+  at(id).ends_by(CloseCause::stalled);
+  sockets_.abort(id);
 }
 
 }  // namespace twinwire

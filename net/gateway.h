@@ -78,6 +78,7 @@ class Gateway final : public SocketHandler, public Transport {
   void reply(ConnectionId id, std::string_view tag, const Reply& reply) override;
   uint32_t connections() const override { return clients_; }
   void stream_opened(ConnectionId id) override;
+  uint32_t operator_connections() const override { return operators_; }
 
   // ---- SocketHandler ----
   void on_open(const Opened& opened) override;
@@ -109,6 +110,7 @@ class Gateway final : public SocketHandler, public Transport {
   void set_deadline(ConnectionId id, Millis in_ms);
   void clear_deadline(ConnectionId id) { deadlines_[index_of(id)] = 0; }
   void expire(ConnectionId id);
+  void abort_stalled(ConnectionId id);
   void scan_deadlines();
   uint32_t now_ds() const;
   std::string_view date();
@@ -122,6 +124,7 @@ class Gateway final : public SocketHandler, public Transport {
   void follow_route(ConnectionId id, const HttpRequest& request, const Route& route, std::string_view tail);
   void answer(ConnectionId id, const Answer& answer);
   void refuse(ConnectionId id, const Error& error, std::string_view fields = {});
+  void refuse_command(ConnectionId id, const CommandRow& row, const Error& error);
   void refuse_status(ConnectionId id, int status, std::string_view sentence);
   void wrong_method(ConnectionId id, std::string_view allow);
   void on_page(ConnectionId id, const HttpRequest& request, const Page& page);
@@ -170,8 +173,17 @@ class Gateway final : public SocketHandler, public Transport {
   void on_operator_request(ConnectionId id, const HttpRequest& request);
   void on_operator_tail(ConnectionId id, const HttpRequest& request);
   void on_operator_publish(ConnectionId id, const HttpRequest& request);
-  void on_operator_ending(ConnectionId id, const HttpRequest& request);
-  Result<Identity> operator_identity(Query& query) const;
+  void on_operator_command(ConnectionId id, const HttpRequest& request, std::string_view name,
+                           const std::string& body);
+  void on_operator_revoke(ConnectionId id, const HttpRequest& request);
+  void on_operator_kick(ConnectionId id, const HttpRequest& request);
+  void on_operator_gather(ConnectionId id, const HttpRequest& request, bool text);
+  void on_operator_rooms(ConnectionId id, const HttpRequest& request);
+  void on_operator_room(ConnectionId id, const HttpRequest& request);
+  void on_operator_sessions(ConnectionId id, const HttpRequest& request);
+  void on_ready(ConnectionId id);
+  void answer_operator(ConnectionId id, uint32_t generation, const Reply& reply);
+  Result<Identity> operator_identity(const HttpRequest& request) const;
 
   // Constant after bind().
   const GatewayShared& shared_;
@@ -184,9 +196,9 @@ class Gateway final : public SocketHandler, public Transport {
   // The shard's thread only.
   Sockets sockets_;
   std::vector<Connection> connections_;
-  std::vector<uint32_t> deadlines_;  // tenths of a second, 0: none
-  uint32_t clients_ = 0;             // open connections that are no operators'
-  uint32_t places_used_ = 0;         // one more than the largest number seen
+  std::vector<uint32_t> deadlines_;       // tenths of a second, 0: none
+  uint32_t clients_ = 0, operators_ = 0;  // open connections
+  uint32_t places_used_ = 0;              // one more than the largest number seen
   std::vector<ConnectionId> ready_, going_on_;
   std::vector<ConnectionId> full_;
   std::vector<ConnectionId> dead_sends_;

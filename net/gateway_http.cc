@@ -249,6 +249,7 @@ void Gateway::answer(ConnectionId id, const Answer& answer) {
   std::string more(answer.fields);
   more += fields_;
   bool keep = c.has(Connection::kKeepAlive) && !(c.has(Connection::kEnded) && !c.has(Connection::kHolding));
+  if (!c.has(Connection::kOperators)) shard_->metrics().count_response(answer.status);
   out_.clear();
   append_response_head(out_, {.status = answer.status,
                               .content_type = answer.content_type,
@@ -260,7 +261,12 @@ void Gateway::answer(ConnectionId id, const Answer& answer) {
   shard_->write(id, out_);
   if (out_.capacity() > (1u << 20)) std::string().swap(out_);
   c.clear(Connection::kBusy);
-  if (!keep) return end_after_flush(id);
+  if (!keep) {
+    c.ends_by(c.has(Connection::kOverLimit) ? CloseCause::refused
+              : engine_->draining()         ? CloseCause::draining
+                                            : CloseCause::client);
+    return end_after_flush(id);
+  }
   set_deadline(id, 75000);
   hold_if_full(id);
   go_on_later(id);
@@ -276,9 +282,16 @@ void Gateway::refuse(ConnectionId id, const Error& error, std::string_view field
   answer(id, {.status = http_status_of(error.code), .body = reply.body, .fields = more});
 }
 
+// A command that did not come as far as the shard.
+void Gateway::refuse_command(ConnectionId id, const CommandRow& row, const Error& error) {
+  shard_->command_refused(row, error.code);
+  refuse(id, error);
+}
+
 // A refusal that ends the connection: where the next request would begin is not known any more.
 void Gateway::refuse_status(ConnectionId id, int status, std::string_view sentence) {
   at(id).clear(Connection::kKeepAlive | Connection::kHeadOnly);
+  at(id).ends_by(CloseCause::refused);
   Reply reply = reply_of(fail(code_of_status(status), std::string(sentence)));
   answer(id, {.status = status, .body = reply.body});
 }
@@ -331,14 +344,14 @@ void Gateway::on_command(ConnectionId id, const HttpRequest& request, const Comm
   if (request.method != HttpMethod::post) return wrong_method(id, "POST, OPTIONS");
   request_command_ = row.name;
   if (!is_json(request)) {
-    return refuse(id, fail(Code::unsupported_media_type, "commands are application/json"));
+    return refuse_command(id, row, fail(Code::unsupported_media_type, "commands are application/json"));
   }
   Query query(request.query);
   // A refresh may bring its token where every other command has its parameters.
   std::string body_token;
   if (row.name == "auth.refresh") body_token = text_member(request.body, "token").value_or(std::string());
   auto who = identify(request, query, body_token);
-  if (!who) return refuse(id, who.error());
+  if (!who) return refuse_command(id, row, who.error());
 
   const Bridge& bridge = config_.bridges.of(who->user.tenant());
   request_bridge_ = &bridge;
@@ -368,9 +381,9 @@ void Gateway::on_command(ConnectionId id, const HttpRequest& request, const Comm
   bool needs =
       std::any_of(row.fields.begin(), row.fields.end(), [](const FieldSpec& spec) { return spec.required; });
   if (request.body.empty() && needs)
-    return refuse(id, fail(Code::invalid_json, "the body must be a JSON object"));
+    return refuse_command(id, row, fail(Code::invalid_json, "the body must be a JSON object"));
   auto args = decode_args(row, request.body, names_);
-  if (!args) return refuse(id, args.error());
+  if (!args) return refuse_command(id, row, args.error());
   command.args = std::move(*args);
   if (auto key = request.field("idempotency-key"); key && !command.args.has(Field::client_id)) {
     for (const FieldSpec& spec : row.fields) {
@@ -397,7 +410,7 @@ void Gateway::on_command(ConnectionId id, const HttpRequest& request, const Comm
 void Gateway::on_batch(ConnectionId id, const HttpRequest& request, const Command& like) {
   auto elements = array_elements(request.body, config_.limits.batch_events);
   if (!elements) return refuse(id, elements.error());
-  if (!shard_->admit(like)) return refuse(id, Shard::too_fast());
+  if (!shard_->admit(like)) return refuse_command(id, *like.row, Shard::too_fast());
   Connection& c = at(id);
   c.set(Connection::kBusy);
   auto batch = std::make_unique<Batch>();
@@ -409,6 +422,7 @@ void Gateway::on_batch(ConnectionId id, const HttpRequest& request, const Comman
     std::string tag = std::to_string(i);
     auto args = decode_args(*like.row, (*elements)[i], names_);
     if (!args) {
+      shard_->command_refused(*like.row, args.error().code);
       batch_answered(id, tag, reply_of(args.error()));
       continue;
     }

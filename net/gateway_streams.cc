@@ -124,7 +124,9 @@ bool Gateway::turned_away(ConnectionId id, Code& code) const {
   } else if (connections_[index_of(id)].has(Connection::kOverLimit)) {
     code = Code::overloaded;
   }
-  return code != Code::ok;
+  if (code == Code::ok) return false;
+  shard_->metrics().turned_away[static_cast<size_t>(code)]++;
+  return true;
 }
 
 // ---- server-sent events ----
@@ -146,6 +148,7 @@ void Gateway::on_events(ConnectionId id, const HttpRequest& request) {
 void Gateway::begin_sse(ConnectionId id, StreamRequest stream) {
   Connection& c = at(id);
   c.state = ConnectionState::sse;
+  if (!c.has(Connection::kOperators)) shard_->metrics().count_response(200);
   c.heartbeat_seconds = static_cast<uint16_t>(stream.heartbeat_seconds);
   out_.clear();
   append_stream_head(out_, date(), fields_);
@@ -167,6 +170,9 @@ void Gateway::refuse_sse(ConnectionId id, Code code) {
                     shared_.clock.wall_ms(), &config_.bridges.common.style);
   out_ += bye->sse();
   shard_->write(id, out_);
+  shard_->metrics().count_response(200);
+  shard_->metrics().count_bye(word_of(code));
+  at(id).ends_by(code == Code::draining ? CloseCause::draining : CloseCause::refused);
   end_after_flush(id);
 }
 
@@ -217,6 +223,7 @@ void Gateway::on_websocket(ConnectionId id, const HttpRequest& request) {
   out_.clear();
   append_ws_accept(out_, handshake);
   shard_->write(id, out_);
+  shard_->metrics().count_response(101);
   Connection& c = at(id);
   c.heartbeat_seconds = static_cast<uint16_t>(stream->heartbeat_seconds);
   if (!later) {
@@ -256,6 +263,9 @@ void Gateway::say_bye(ConnectionId id, Code code, std::string_view reason, bool 
   out_ = bye->ws();
   append_ws_close(out_, static_cast<uint16_t>(close_code_of(code)), reason);
   shard_->write(id, out_);
+  shard_->metrics().count_bye(word_of(code));
+  shard_->metrics().count_ws_close(true, close_code_of(code));
+  at(id).ends_by(code == Code::draining ? CloseCause::draining : CloseCause::refused);
   end_after_flush(id);
 }
 
@@ -284,6 +294,7 @@ void Gateway::drain_some() {
 void Gateway::end_for_drain(ConnectionId id) {
   Connection& c = at(id);
   if (!sockets_.takes(id)) return;
+  c.ends_by(CloseCause::draining);
   switch (c.state) {
     case ConnectionState::sse:
     case ConnectionState::ws:

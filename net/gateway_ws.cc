@@ -53,6 +53,8 @@ void Gateway::feed_ws(ConnectionId id, std::span<char> bytes) {
         } else {
           append_ws_close(out_, reader->close_code(), payload);
         }
+        shard_->metrics().count_ws_close(false, reader->close_code());
+        c.ends_by(CloseCause::client);
         shard_->write(id, out_);
         end_after_flush(id);
         break;
@@ -75,6 +77,7 @@ void Gateway::feed_ws(ConnectionId id, std::span<char> bytes) {
 }
 
 void Gateway::ws_failed(ConnectionId id, uint16_t close_code) {
+  at(id).ends_by(CloseCause::refused);
   if (close_code == kWsCloseTooBig && at(id).state != ConnectionState::echo) {
     std::string reason = "a message is at most " + std::to_string(config_.limits.message_bytes) + " bytes";
     if (!shard_->has_stream(id)) return say_bye(id, Code::too_large, reason, true);
@@ -84,6 +87,7 @@ void Gateway::ws_failed(ConnectionId id, uint16_t close_code) {
   }
   append_ws_close(out_, close_code,
                   close_code == kWsCloseBadData ? "text must be UTF-8" : "this breaks RFC 6455");
+  shard_->metrics().count_ws_close(true, close_code);
   shard_->write(id, out_);
   end_after_flush(id);
 }
@@ -167,7 +171,10 @@ void Gateway::ws_command(ConnectionId id, std::string_view type, std::string id_
   uint32_t session = shard_->sessions().on_connection(id);
   if (session == kNone) return;  // its stream has just ended; the good-bye is on its way
   auto args = decode_args(*row, data, names_);
-  if (!args) return refuse_ws(args.error());
+  if (!args) {
+    shard_->command_refused(*row, args.error().code);
+    return refuse_ws(args.error());
+  }
   Command command;
   command.row = row;
   command.args = std::move(*args);

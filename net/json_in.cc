@@ -45,6 +45,15 @@ std::string raw_member(std::string_view json, std::string_view name) {
   return member && member->kind != JsonKind::null ? std::string(member->raw) : std::string();
 }
 
+std::optional<bool> flag_member(std::string_view json, std::string_view name) {
+  if (json.find("\"" + std::string(name) + "\"") == std::string_view::npos) return std::nullopt;
+  auto object = JsonText::read(json);
+  if (!object || object->kind() != JsonKind::object) return std::nullopt;
+  const JsonPart* member = object->find(name);
+  if (!member || member->kind != JsonKind::boolean) return std::nullopt;
+  return member->raw == "true";
+}
+
 Result<std::vector<std::string>> array_elements(std::string_view json, size_t max) {
   auto array = JsonText::read(json);
   if (!array) return array.error();

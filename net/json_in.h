@@ -27,6 +27,9 @@ std::optional<std::string> text_member(std::string_view json, std::string_view n
 // The member `name` of an object as raw JSON; "" if there is none.
 std::string raw_member(std::string_view json, std::string_view name);
 
+// The boolean member `name` of an object; nothing if the body is no object or has no such boolean.
+std::optional<bool> flag_member(std::string_view json, std::string_view name);
+
 // The elements of an array, each as raw JSON. Errors: invalid_json, invalid_argument, limit_exceeded (more
 // than max).
 Result<std::vector<std::string>> array_elements(std::string_view json, size_t max);

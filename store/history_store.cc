@@ -207,6 +207,7 @@ void HistoryStore::run(ReadJob& job, const std::shared_ptr<ReadJob>& owner) {
   Chunk chunk;
   if (found) {
     auto answer = std::make_shared<ReadAnswer>();
+    answer->from_store = true;
     answer->events = std::move(found->list);
     answer->more = found->next.value != 0;
     answer->trimmed_through = found->trimmed_through;
@@ -236,6 +237,7 @@ std::shared_ptr<const ReadAnswer> HistoryStore::Chunk::for_upto(Sequence upto) c
   auto part = std::make_shared<ReadAnswer>();
   part->events.assign(all.begin(), all.begin() + static_cast<ptrdiff_t>(count));
   part->more = more;
+  part->from_store = true;
   part->trimmed_through = answer->trimmed_through;
   return part;
 }

@@ -260,6 +260,34 @@ Result<void> RocksDatabase::scan(const Range& range, const Visit& visit) {
   return {};
 }
 
+void RocksDatabase::describe(Durability::Database& out) const {
+  if (reopening_.load(std::memory_order_acquire)) return;
+  std::shared_lock lock(mutex_);
+  if (!opened_) return;
+  rocksdb::DB& database = *opened_->database;
+  using Properties = rocksdb::DB::Properties;
+  auto sum = [&](const std::string& property) {
+    uint64_t value = 0;
+    return database.GetAggregatedIntProperty(property, &value) ? value : 0;
+  };
+  // Properties of the whole database: asked once.
+  auto one = [&](const std::string& property) {
+    uint64_t value = 0;
+    return database.GetIntProperty(property, &value) ? value : 0;
+  };
+  auto set = [](std::atomic<uint64_t>& to, uint64_t value) { to.store(value, std::memory_order_relaxed); };
+  set(out.table_bytes, sum(Properties::kTotalSstFilesSize));
+  set(out.memory_bytes, sum(Properties::kCurSizeAllMemTables));
+  set(out.cache_bytes, one(Properties::kBlockCacheUsage));
+  set(out.compaction_pending_bytes, sum(Properties::kEstimatePendingCompactionBytes));
+  set(out.estimated_keys, sum(Properties::kEstimateNumKeys));
+  set(out.compactions_running, one(Properties::kNumRunningCompactions));
+  set(out.flushes_running, one(Properties::kNumRunningFlushes));
+  set(out.errors, sum(Properties::kBackgroundErrors));
+  set(out.write_rate_limit, one(Properties::kActualDelayedWriteRate));
+  out.writes_stopped.store(one(Properties::kIsWriteStopped) != 0, std::memory_order_relaxed);
+}
+
 Result<void> RocksDatabase::flush() {
   std::shared_lock lock(mutex_);
   if (!opened_) return fail(Code::storage_unavailable, "the store is closed");

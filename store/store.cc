@@ -11,6 +11,7 @@ constexpr Millis kReaderNap = 1'000;
 // Between pieces of retention: about 512 entries each, so some percent of a core while it has work.
 constexpr Millis kRetentionPace = 5;
 constexpr Millis kRetentionNap = 1'000;
+constexpr Millis kDescribeMs = 1'000;
 }  // namespace
 
 Store::Store(const StoreOptions& options, const Clock& clock)
@@ -54,6 +55,7 @@ void Store::attach(Ring& ring, Durability& durability, const StoreCallbacks& cal
   writer_ = std::make_unique<Writer>(writer, *database_, ring, durability, shared_, clock_,
                                      WriterCallbacks{callbacks.on_progress, options_.log});
   writer_thread_ = std::make_unique<WriterThread>(*writer_, ring, clock_);
+  durability_ = &durability;
   HistoryOptions history;
   history.epoch = boot_.epoch;
   history.room_key = boot_.room_key;
@@ -102,9 +104,14 @@ void Store::read() {
 }
 
 void Store::retain() {
+  Millis describe_at = 0;
   while (!stopping_.load(std::memory_order_acquire)) {
     uint32_t epoch = retainer_signal_.epoch();
     bool worked = retention_->step(clock_.now_ms());
+    if (clock_.now_ms() >= describe_at) {
+      describe_at = clock_.now_ms() + kDescribeMs;
+      database_->describe(durability_->database);
+    }
     if (!stopping_.load(std::memory_order_acquire))
       retainer_signal_.wait(epoch, worked ? kRetentionPace : kRetentionNap);
   }

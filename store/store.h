@@ -95,6 +95,7 @@ class Store {
   std::unique_ptr<HistoryStore> history_;
   std::unique_ptr<Retention> retention_;
   std::unique_ptr<HookQueue> hook_queue_;
+  Durability* durability_ = nullptr;  // from attach()
   std::vector<std::thread> readers_;
   std::thread retainer_;
   Signal retainer_signal_;

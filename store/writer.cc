@@ -53,7 +53,7 @@ bool Writer::consume(Millis now) {
     given_up = give_up_old();
     flags = update_flags();
     moved = move_durable();
-    durability_.backlog_events.store(backlog_count(), std::memory_order_relaxed);
+    tell_backlog();
   }
   if (given_up)
     say(fmt::format("store: gave up {} events after {} ms; they are unsaved", given_up, options_.give_up_ms));
@@ -81,7 +81,7 @@ void Writer::take(const Slot& slot) {
   if (!slot.kept || slot.event == nullptr) return;
   if (options_.mutation == Mutation::ack_before_sync) slot.event->settle(Outcome::stored);
   backlog_bytes_ += slot.event->size();
-  backlog_.push_back({EventRef::adopt(slot.event), patience_});
+  backlog_.push_back({EventRef::adopt(slot.event), patience_, slot.claimed_us});
 }
 
 size_t Writer::give_up_old() {
@@ -148,6 +148,9 @@ bool Writer::update_flags() {
     full_ = false;
   }
   bool accepting = !failing && !full_;
+  if (failing && !told_failing_) failing_since_ = patience_;
+  bool gave_up = failing && patience_ - failing_since_ >= options_.give_up_ms;
+  durability_.given_up.store(gave_up, std::memory_order_relaxed);
   bool changed = failing != told_failing_ || accepting != told_accepting_;
   if (!changed) return false;
   durability_.set_failing(told_failing_ = failing);
@@ -194,6 +197,7 @@ bool Writer::choose_group() {
   in_flight_.lease_end =
       renew ? Sequence{std::min(claimed.value + options_.lease_step, kSequenceMax.value)} : Sequence{};
   in_flight_.began = patience_;
+  in_flight_.began_us = clock_.now_us();
   attempted_ = std::max(attempted_, count);
   return true;
 }
@@ -237,12 +241,19 @@ bool Writer::finish() {
     in_flight_.active = false;
     flags = update_flags();
     move_durable();
-    durability_.backlog_events.store(backlog_count(), std::memory_order_relaxed);
+    tell_backlog();
   }
   if (!done && !failed_before) say(done.error().sentence + "; kept events are refused until it heals");
   if (done && failed_before) say("store: healed");
   if (done || flags) progress(true);
   return static_cast<bool>(done);
+}
+
+// For operators: what waits, and since when.
+void Writer::tell_backlog() {
+  durability_.backlog_events.store(backlog_count(), std::memory_order_relaxed);
+  durability_.backlog_bytes.store(backlog_bytes_, std::memory_order_relaxed);
+  durability_.oldest_us.store(backlog_count() ? waiting(0).claimed_us : 0, std::memory_order_relaxed);
 }
 
 // Filters first, then outcomes, then `durable`, then `synced`: whoever sees one sees what comes before it.
@@ -258,6 +269,13 @@ void Writer::settle_group() {
     }
   }
   for (size_t i = 0; i < count; i++) waiting(i).event->settle(Outcome::stored);
+  uint64_t now_us = clock_.now_us();
+  durability_.commit_time.observe(now_us - std::min(now_us, in_flight_.began_us));
+  durability_.commit_events.observe(count);
+  for (size_t i = 0; i < count; i++) {
+    if (uint64_t claimed_us = waiting(i).claimed_us)
+      durability_.store_latency.observe(now_us - std::min(now_us, claimed_us));
+  }
   for (size_t i = 0; i < in_flight_.buried; i++) shared_.ghosts.remove(ghosts_[i].sequence);
   ghosts_.erase(ghosts_.begin(), ghosts_.begin() + static_cast<ptrdiff_t>(in_flight_.buried));
   drop_front(count);

@@ -91,7 +91,8 @@ class Writer {
   static constexpr uint32_t kConsumeMax = 4096;
   struct Entry {
     EventRef event;
-    Millis waited_from = 0;  // in patience_ time
+    Millis waited_from = 0;   // in patience_ time
+    uint64_t claimed_us = 0;  // of the clock
   };
   struct InFlight {
     bool active = false;
@@ -99,8 +100,9 @@ class Writer {
     size_t given_up = 0;  // of the group's front, since it began
     size_t buried = 0;    // ghosts removed by this batch
     Sequence settled;
-    Sequence lease_end;  // 0: not renewed
-    Millis began = 0;    // in patience_ time
+    Sequence lease_end;     // 0: not renewed
+    Millis began = 0;       // in patience_ time
+    uint64_t began_us = 0;  // of the clock
     std::vector<EventRef>
         haunting;  // given up meanwhile; kept alive, and made ghosts when the commit returns
   };
@@ -117,6 +119,7 @@ class Writer {
   bool choose_group();
   void form_batch();
   void settle_group();
+  void tell_backlog();
   void note_failure();
   void progress(bool settled);
   void say(const std::string& sentence);
@@ -148,7 +151,8 @@ class Writer {
   Sequence durable_;     // as published
   bool failed_ = false;  // the last commit
   bool full_ = false;
-  Millis retry_after_ = 0;  // in patience_ time
+  Millis failing_since_ = 0;  // in patience_ time, while failing
+  Millis retry_after_ = 0;    // in patience_ time
   Millis retry_ms_ = 0;
   Millis last_now_ = 0;
   // Time in which the store had its chance: steps of the clock, each at most a quarter of give_up_ms, so that

@@ -10,7 +10,7 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 async function delivered(admin) {
   const answer = await fetch(`${admin}/metrics`, { headers: { Authorization: `Bearer ${kToken}` } });
-  const found = /^twinwire_events_delivered_total(?:\{[^}]*\})? ([0-9.e+]+)/m.exec(await answer.text());
+  const found = /^twinwire_deliveries_total\{from="live"\} ([0-9.e+]+)/m.exec(await answer.text());
   return Number(found?.[1] ?? NaN);
 }
 

@@ -598,5 +598,56 @@ TEST(Entry, KindsAndLifetimes) {
   entry.release();
 }
 
+// What operators see of slow readers: every way in and out of a full socket leaves the sums right.
+TEST_F(OutboxTest, CountsFullSocketsAndWhatTheyHold) {
+  TestEvent event(5);
+  open(0, Form::sse);
+  open(1, Form::ws);
+  sockets_.room[0] = 3;
+  sockets_.room[1] = 0;
+  outboxes_.push(id_of(0), event.borrow());
+  outboxes_.push_raw(id_of(1), "answer");
+  flush();
+  uint64_t partial = event.sse().size() - 3;
+  EXPECT_EQ(outboxes_.blocked_now(), 2u);
+  EXPECT_EQ(outboxes_.held_bytes(), partial + 6);
+  // What comes for a full socket adds up; log events are dropped whole.
+  TestEvent second(6);
+  outboxes_.push(id_of(0), second.borrow());
+  outboxes_.push_raw(id_of(0), "four");
+  EXPECT_EQ(outboxes_.held_bytes(), partial + second.sse().size() + 4 + 6);
+  outboxes_.drop_events(id_of(0));
+  EXPECT_EQ(outboxes_.held_bytes(), partial + 4 + 6);
+  // A short send again, then all of it.
+  outboxes_.on_writable(id_of(0));
+  EXPECT_EQ(outboxes_.blocked_now(), 1u);
+  flush();
+  EXPECT_EQ(outboxes_.blocked_now(), 2u);
+  EXPECT_EQ(outboxes_.held_bytes(), partial - 3 + 4 + 6);
+  sockets_.room[0] = SIZE_MAX;
+  outboxes_.on_writable(id_of(0));
+  flush();
+  EXPECT_EQ(sockets_.got[0], event.sse() + "four");
+  EXPECT_EQ(outboxes_.blocked_now(), 1u);
+  EXPECT_EQ(outboxes_.held_bytes(), 6u);
+  outboxes_.close(id_of(1));
+  EXPECT_EQ(outboxes_.blocked_now(), 0u);
+  EXPECT_EQ(outboxes_.held_bytes(), 0u);
+}
+
+TEST_F(OutboxTest, TakingAPollsEventsFromAFullSocketKeepsTheSum) {
+  TestEvent event(5);
+  open(0, Form::poll);
+  sockets_.room[0] = 2;
+  outboxes_.push_raw(id_of(0), "answer");
+  flush();
+  EXPECT_EQ(outboxes_.held_bytes(), 4u);
+  outboxes_.push(id_of(0), event.borrow());
+  EXPECT_EQ(outboxes_.take_events(id_of(0)).size(), 1u);
+  EXPECT_EQ(outboxes_.held_bytes(), 4u);
+  outboxes_.on_writable(id_of(0));
+  EXPECT_EQ(outboxes_.held_bytes(), 0u);
+}
+
 }  // namespace
 }  // namespace twinwire

@@ -80,6 +80,13 @@ for (const deliver of ['publish', 'commit']) {
       assert.equal(stats.store.failing, true);
       assert.ok(stats.events.unsaved >= 1);
       assert.equal((await fetch(`${server.adminUrl}/health/live`)).status, 200);
+      // Not ready for more, and it says why.
+      let ready;
+      for (const until = Date.now() + 15000; ; await sleep(50)) {
+        ready = await fetch(`${server.adminUrl}/health/ready`);
+        if (ready.status === 503 || Date.now() > until) break;
+      }
+      assert.deepEqual((await ready.json()).reasons.map((reason) => reason.code), ['storage_unavailable']);
 
       // Room again: it heals by itself, and the same id may be sent anew.
       await rm(server.inside('ballast'));

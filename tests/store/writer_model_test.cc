@@ -28,6 +28,11 @@ TEST_F(WriterModel, OneGroupIsOneCommitWithOneSync) {
   EXPECT_EQ(life.durability->durable(), events.back()->sequence());
   EXPECT_EQ(life.durability->synced(), events.back()->sequence());
   EXPECT_EQ(life.durability->stored_events.load(), 100u);
+  GroupHistogram groups = life.durability->commit_events.snapshot();
+  EXPECT_EQ(groups.sum, 100u);
+  EXPECT_EQ(groups.buckets[GroupHistogram::bucket_of(100)], 1u);
+  EXPECT_EQ(life.durability->commit_time.snapshot().count(), groups.count());
+  EXPECT_EQ(life.durability->backlog_bytes.load(), 0u);
   EXPECT_FALSE(life.writer->step(clock.now_ms()));
 }
 
@@ -96,16 +101,20 @@ TEST_F(WriterModel, GivesUpAfterItsTimeAndHealsWithoutTraffic) {
   }
   EXPECT_EQ(event->outcome(), Outcome::pending);
   EXPECT_LT(life.durability->durable(), event->sequence());
+  EXPECT_FALSE(life.durability->given_up.load());
+  EXPECT_EQ(life.durability->backlog_bytes.load(), event->size());
   clock.advance(200);
   life.writer->step(clock.now_ms());
   EXPECT_EQ(event->outcome(), Outcome::unsaved);
   EXPECT_EQ(life.durability->durable(), ephemeral->sequence());
   EXPECT_EQ(life.durability->unsaved_events.load(), 1u);
   EXPECT_TRUE(life.durability->failing());
+  EXPECT_TRUE(life.durability->given_up.load()) << "told by /health/ready";
   database.set_faults({});
   clock.advance(2'000);
   life.settle();
   EXPECT_FALSE(life.durability->failing());
+  EXPECT_FALSE(life.durability->given_up.load());
   EXPECT_TRUE(life.durability->accepting());
   EXPECT_TRUE(life.read_all("lobby")->events.empty());
   EXPECT_FALSE(life.find("lobby", "alice", "c1").found);

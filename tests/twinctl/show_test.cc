@@ -41,16 +41,38 @@ TEST(Show, Stats) {
             "  failing  no\n");
 }
 
+TEST(Show, TroubleOnlyWhereThereWasSome) {
+  client::JsonReader reader;
+  const auto json = reader.read(R"({"version":"1","nowMicroseconds":5,"resets":{"trimmed":0,"forbidden":2},
+    "shed":{"typing":0},"latency":{"write":{"bounds":[16,32],"buckets":[0,4,0],"sum":96}}})");
+  ASSERT_TRUE(json);
+  EXPECT_EQ(show_stats(*json, {}),
+            "server\n"
+            "  version  1\n"
+            "\nresets\n"
+            "  forbidden  2\n"
+            "\nLATENCY            COUNT     MEAN      P50      P99\n"
+            "event to write         4  24.0 us  24.0 us  31.8 us\n"
+            "command to answer      0        -        -        -\n"
+            "event to disk          0        -        -        -\n"
+            "commit                 0        -        -        -\n"
+            "tick                   0        -        -        -\n");
+}
+
 TEST(Show, RoomsAndSessions) {
   client::JsonReader reader;
   const auto rooms =
       reader.read(R"({"rooms":[{"tenant":"default","room":"lobby","members":1200,"present":3,"readers":4,
-    "tail":64,"lastEventId":"9c1f00d2ab37-0000002a91c4e1"}]})");
+    "eventsPerSecond":0.40,"tail":64,"lastEventId":"9c1f00d2ab37-0000002a91c4e1"}]})");
   ASSERT_TRUE(rooms);
   EXPECT_EQ(show_rooms(*rooms, {}),
-            "TENANT   ROOM   MEMBERS  PRESENT  READERS  TAIL  LAST EVENT\n"
-            "default  lobby    1,200        3        4    64  9c1f00d2ab37-0000002a91c4e1\n"
+            "TENANT   ROOM   MEMBERS  PRESENT  READERS  EVENTS/S  TAIL  LAST EVENT\n"
+            "default  lobby    1,200        3        4      0.40    64  9c1f00d2ab37-0000002a91c4e1\n"
             "1 room\n");
+  const auto page = reader.read(R"({"rooms":[{"room":"a"},{"room":"b"}],"total":12,"offset":2,"limit":2})");
+  ASSERT_TRUE(page);
+  const std::string text = show_rooms(*page, {});
+  EXPECT_NE(text.find("2 of 12 rooms; --offset 4 goes on\n"), std::string::npos) << text;
   const auto none = reader.read(R"({"sessions":[]})");
   ASSERT_TRUE(none);
   EXPECT_EQ(show_sessions(*none, {}), "0 sessions\n");

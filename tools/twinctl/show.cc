@@ -7,18 +7,22 @@
 
 #include "bench/client/text.h"
 #include "core/json_text.h"
+#include "tools/twinctl/sample.h"
 
 namespace twinwire::ctl {
 namespace {
 
 using client::Facts;
 using client::Json;
+using client::member_at;
 using client::Paint;
 using client::Table;
 using client::with_thousands;
 
-// "consumedMin" as "consumed min".
+// "consumedMin" as "consumed min"; a unit that the value shows is left out.
 std::string words_of(std::string_view key) {
+  for (const std::string_view unit : {"Microseconds", "Seconds"})
+    if (key.size() > unit.size() && key.ends_with(unit)) key.remove_suffix(unit.size());
   std::string out;
   for (const char c : key) {
     if (c >= 'A' && c <= 'Z') {
@@ -35,6 +39,9 @@ std::string value_of(const Json& value) {
   uint64_t number = 0;
   if (value.get_uint64().get(number) == simdjson::SUCCESS) return with_thousands(number);
   bool flag = false;
+  double real = 0;
+  if (value.is_double() && value.get_double().get(real) == simdjson::SUCCESS)
+    return fmt::format("{:.2f}", real);
   if (value.get_bool().get(flag) == simdjson::SUCCESS) return flag ? "yes" : "no";
   std::string_view text;
   if (value.get_string().get(text) == simdjson::SUCCESS) return std::string(text);
@@ -46,6 +53,10 @@ std::string value_of(const Json& value) {
   return simdjson::minify(value);
 }
 
+bool is_bytes(std::string_view key) {
+  return key == "bytes" || key.ends_with("Bytes") || key.ends_with("bytesMax");
+}
+
 // What should be zero and is not.
 std::string_view colour_of(std::string_view key, const std::string& value, const Paint& paint) {
   static constexpr std::string_view alarming[] = {"unsaved", "failing", "backlog"};
@@ -53,21 +64,34 @@ std::string_view colour_of(std::string_view key, const std::string& value, const
   return alarm && value != "0" && value != "no" ? paint.red : std::string_view();
 }
 
+// Sections of what should not happen: only what has happened is shown, and no section where nothing has.
+bool of_trouble(std::string_view name) {
+  static constexpr std::string_view names[] = {"closed", "resets", "shed", "refused", "resumes"};
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
 void add_section(std::string& out, std::string_view name, const simdjson::dom::object& object,
                  const Paint& paint) {
   Facts facts(words_of(name));
+  bool any = false;
   for (const auto& [key, value] : object) {
     const std::string text = value_of(value);
+    if (of_trouble(name) && text == "0") continue;
+    any = true;
     facts.add(words_of(key),
-              key == "bytes" ? client::bytes_text(value.is_uint64() ? uint64_t{value} : 0) : text,
+              is_bytes(key) ? client::bytes_text(value.is_uint64() ? uint64_t{value} : 0)
+              : key.ends_with("Microseconds")
+                  ? client::duration_text(value.is_uint64() ? uint64_t{value} * 1000 : 0)
+                  : text,
               colour_of(key, text, paint));
   }
+  if (!any) return;
   out += '\n';
   out += facts.text(paint);
 }
 
 std::string cell(const Json& row, const char* key) {
-  const auto value = client::member_at(row, key);
+  const auto value = member_at(row, key);
   return value ? value_of(*value) : "";
 }
 
@@ -89,8 +113,10 @@ std::string table_of(const Json& answer, const char* list, const std::vector<Sha
     for (const Json& row : array) {
       std::vector<std::string> cells;
       for (const Shape& shape : shapes) {
-        const bool age = std::string_view(shape.key) == "ageSeconds";
-        cells.push_back(age ? age_text(client::number_at(row, shape.key)) : cell(row, shape.key));
+        const std::string_view key = shape.key;
+        cells.push_back(key == "ageSeconds"  ? age_text(client::number_at(row, shape.key))
+                        : key == "tailBytes" ? client::bytes_text(client::number_at(row, shape.key))
+                                             : cell(row, shape.key));
       }
       table.add(std::move(cells));
       ++rows;
@@ -98,11 +124,49 @@ std::string table_of(const Json& answer, const char* list, const std::vector<Sha
   }
   std::string_view noun = list;
   if (rows == 1) noun.remove_suffix(1);
-  const std::string count = fmt::format("{}{} {}{}\n", paint.dim, with_thousands(rows), noun, paint.off);
+  const uint64_t total = client::number_at(answer, "total", rows);
+  std::string count = fmt::format("{}{} {}", paint.dim, with_thousands(rows), noun);
+  if (total > rows) {
+    const uint64_t next = client::number_at(answer, "offset") + rows;
+    count = fmt::format("{}{} of {} {}", paint.dim, with_thousands(rows), with_thousands(total), noun);
+    if (next < total) count += fmt::format("; --offset {} goes on", next);
+  }
+  count.append(paint.off).append("\n");
   return rows == 0 ? count : table.text(paint) + count;
 }
 
+// How long things have taken since the start.
+std::string latency_table(const Sample& sample, const Paint& paint) {
+  Table table({{"LATENCY", Table::Align::left},
+               {"COUNT", Table::Align::right},
+               {"MEAN", Table::Align::right},
+               {"P50", Table::Align::right},
+               {"P99", Table::Align::right}});
+  const auto add = [&](const char* name, const Buckets& of) {
+    const auto text = [](std::optional<double> us) {
+      return us ? client::duration_text(static_cast<uint64_t>(*us * 1000)) : std::string("-");
+    };
+    table.add(
+        {name, with_thousands(of.count()), text(of.mean()), text(of.quantile(0.5)), text(of.quantile(0.99))});
+  };
+  add("event to write", sample.write);
+  add("command to answer", sample.command);
+  add("event to disk", sample.store);
+  add("commit", sample.commit);
+  add("tick", sample.tick);
+  return table.text(paint);
+}
+
 }  // namespace
+
+std::string printable(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7F) c = ' ';
+  }
+  return out;
+}
 
 std::string age_text(uint64_t seconds) {
   if (seconds >= 86'400) return fmt::format("{} d {:02} h", seconds / 86'400, seconds / 3600 % 24);
@@ -117,7 +181,7 @@ std::string show_stats(const Json& stats, const Paint& paint) {
   simdjson::dom::object object;
   if (stats.get_object().get(object) != simdjson::SUCCESS) return simdjson::minify(stats) + "\n";
   for (const auto& [key, value] : object) {
-    if (value.is_object()) continue;
+    if (value.is_object() || key == "nowMicroseconds") continue;
     const bool age = key == "uptimeSeconds";
     const bool plain = key == "pid";
     head.add(age ? "uptime" : words_of(key), age     ? age_text(client::number_at(stats, "uptimeSeconds"))
@@ -126,8 +190,9 @@ std::string show_stats(const Json& stats, const Paint& paint) {
   }
   out += head.text(paint);
   for (const auto& [key, value] : object) {
-    if (value.is_object()) add_section(out, key, value.get_object(), paint);
+    if (value.is_object() && key != "latency") add_section(out, key, value.get_object(), paint);
   }
+  if (member_at(stats, "latency")) out += "\n" + latency_table(sample_of(stats), paint);
   return out;
 }
 
@@ -138,9 +203,48 @@ std::string show_rooms(const Json& answer, const Paint& paint) {
                    {"members", "MEMBERS", Table::Align::right},
                    {"present", "PRESENT", Table::Align::right},
                    {"readers", "READERS", Table::Align::right},
+                   {"eventsPerSecond", "EVENTS/S", Table::Align::right},
                    {"tail", "TAIL", Table::Align::right},
                    {"lastEventId", "LAST EVENT", Table::Align::left}},
                   paint);
+}
+
+std::string show_room(const Json& answer, const Paint& paint) {
+  const auto room = member_at(answer, "room");
+  if (!room) return simdjson::minify(answer) + "\n";
+  Facts facts(printable(client::text_at(*room, "tenant")) + "/" + printable(client::text_at(*room, "room")));
+  simdjson::dom::object members;
+  if (room->get_object().get(members) == simdjson::SUCCESS) {
+    for (const auto& [key, value] : members) {
+      if (key == "tenant" || key == "room") continue;
+      facts.add(words_of(key), is_bytes(key)
+                                   ? client::bytes_text(client::number_at(*room, std::string(key).c_str()))
+                                   : value_of(value));
+    }
+  }
+  for (const char* key : {"name", "createdBy", "createdAt", "updatedAt", "trimmedThrough"}) {
+    const std::string_view text = client::text_at(answer, key);
+    if (!text.empty()) facts.add(words_of(key), std::string(text));
+  }
+  std::string out = facts.text(paint);
+  auto names = [&](const char* title, const simdjson::dom::array& list, uint64_t all) {
+    std::string line;
+    uint64_t shown = 0;
+    for (const Json& each : list) {
+      line.append(line.empty() ? "" : ", ").append(printable(client::text_at(each, "userId")));
+      ++shown;
+    }
+    if (shown == 0) return;
+    out += fmt::format("\n{}{}{}\n  {}", paint.bold, title, paint.off, line);
+    out += shown < all ? fmt::format(", and {} more\n", with_thousands(all - shown)) : "\n";
+  };
+  simdjson::dom::array list;
+  if (answer.at_key("members").get_array().get(list) == simdjson::SUCCESS)
+    names("members", list, client::number_at(*room, "members"));
+  if (const auto present = member_at(answer, "present");
+      present && present->at_key("users").get_array().get(list) == simdjson::SUCCESS)
+    names("present", list, client::number_at(*present, "count"));
+  return out;
 }
 
 std::string show_sessions(const Json& answer, const Paint& paint) {
@@ -152,6 +256,7 @@ std::string show_sessions(const Json& answer, const Paint& paint) {
                    {"state", "STATE", Table::Align::left},
                    {"rooms", "ROOMS", Table::Align::right},
                    {"shard", "SHARD", Table::Align::right},
+                   {"lag", "LAG", Table::Align::right},
                    {"ageSeconds", "AGE", Table::Align::right},
                    {"cursor", "CURSOR", Table::Align::left}},
                   paint);

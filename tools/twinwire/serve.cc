@@ -32,14 +32,15 @@ namespace {
 
 class SystemClock final : public Clock {
  public:
-  Millis now_ms() const override { return read(CLOCK_MONOTONIC); }
-  uint64_t wall_ms() const override { return read(CLOCK_REALTIME); }
+  Millis now_ms() const override { return read_us(CLOCK_MONOTONIC) / 1000; }
+  uint64_t now_us() const override { return read_us(CLOCK_MONOTONIC); }
+  uint64_t wall_ms() const override { return read_us(CLOCK_REALTIME) / 1000; }
 
  private:
-  static uint64_t read(clockid_t which) {
+  static uint64_t read_us(clockid_t which) {
     timespec t{};
     clock_gettime(which, &t);
-    return static_cast<uint64_t>(t.tv_sec) * 1000 + static_cast<uint64_t>(t.tv_nsec) / 1'000'000;
+    return static_cast<uint64_t>(t.tv_sec) * 1'000'000 + static_cast<uint64_t>(t.tv_nsec) / 1000;
   }
 };
 

@@ -161,7 +161,7 @@ test('M22 connection counts and errors of both transports can be watched', async
   try {
     await client.next('connected');
     const text = await (await server.admin('/metrics')).text();
-    for (const name of ['streams{transport="ws"}', 'streams{transport="sse"}', 'commands_total', 'hook_queue_events'])
+    for (const name of ['connections{transport="ws"}', 'connections{transport="sse"}', 'sends_total', 'hook_queue_events'])
       assert.ok(text.includes(`twinwire_${name} `), name);
   } finally {
     client.close();
