@@ -449,7 +449,13 @@ void Homes::publish_inbox(InboxEvent event) {
 
 void Homes::end_user(const Name& user, Ending why, Answer<Sequence> answer) {
   with_user(user, [this, why, answer](UserHome& home) {
-    if (home.mask == 0) return answer(shard_, Sequence{0});
+    if (home.mask == 0) {
+      answer(shard_, Sequence{0});
+      return shard_.soon([user = home.user](Shard& shard) {
+        Homes& self = shard.homes();
+        if (uint32_t index = self.find_user(user); index != kNone) self.drop_user_if_unused(index);
+      });
+    }
     InboxEvent event{home.user,        why == Ending::revoked ? "revoked" : "kicked", "", "{}", false,
                      EventKind::ending};
     with_room(shard_.inbox_id(home.user), inbox_name_of(home.user), [this, event, answer](Room& room) {

@@ -257,6 +257,14 @@ TEST(Revocation, KickEndsStreamsAndRefusesNothing) {
   EXPECT_EQ(small.transport(0).sent[ConnectionId{2}].find("\"bye\""), std::string::npos)
       << "another tenant's ann";
   EXPECT_EQ(small.command(0, ann, "messages.load", R"({"room":"a"})").code, Code::ok);
+  // Who has no stream has no place, and leaves nothing behind.
+  size_t users = 0, after = 0;
+  for (uint32_t i = 0; i < 2; i++) users += small.shard(i).homes().user_count();
+  small.shard(1).end_user(Name("default", "nobody"), Homes::Ending::kicked, ConnectionId{500}, "");
+  small.settle();
+  EXPECT_EQ(small.transport(1).replies[ConnectionId{500}].body, R"({"success":true,"eventId":null})");
+  for (uint32_t i = 0; i < 2; i++) after += small.shard(i).homes().user_count();
+  EXPECT_EQ(after, users);
 }
 
 TEST(Revocation, TheListIsBoundedByRefusingMore) {
