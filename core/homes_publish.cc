@@ -227,6 +227,23 @@ void Homes::stored_event_read(RoomId id, const Command& command, Sequence sequen
   shard_.reply(command, std::move(reply));
 }
 
+bool Homes::answer_when_settled(Room& room, const Name& member, Command& command, const std::string& fields) {
+  for (auto open = room.unsettled.rbegin(); open != room.unsettled.rend(); ++open) {
+    const Event& event = *open->event;
+    bool makes = event.effect() == EventEffect::room_created ||
+                 (event.effect() == EventEffect::member_added && event.subject() == member);
+    if (!makes) continue;
+    if (open->others.size() >= shard_.engine().bounds().held_per_sender) {
+      shard_.reply(command, reply_of(fail(Code::overloaded, "too many commands wait for the store")));
+      return true;
+    }
+    command.answer_fields = fields;
+    open->others.push_back(std::move(command));
+    return true;
+  }
+  return false;
+}
+
 void Homes::answer_event(const Command& command, const Event& event, bool stored, bool duplicate,
                          AnswerShape shape) {
   Reply reply;
@@ -278,6 +295,7 @@ void Homes::settle_stored(Room& room, Unsettled& done) {
   AnswerShape shape = done.answer_with_data ? AnswerShape::data : AnswerShape::id;
   settle_effect(room, *done.event);
   if (done.command) answer_event(*done.command, *done.event, true, false, shape);
+  for (Command& command : done.others) answer_event(command, *done.event, true, false, AnswerShape::id);
   if (!done.has_dedupe) return;
   auto it = room.dedupe.find(done.dedupe);
   if (it == room.dedupe.end()) return;
@@ -295,6 +313,7 @@ void Homes::settle_unsaved(Room& room, Unsettled& done) {
   shard_.metrics().unsaved++;
   Error error = fail(Code::storage_unavailable, "the message could not be stored and has been withdrawn");
   if (done.command) shard_.reply(*done.command, reply_of(error));
+  for (Command& command : done.others) shard_.reply(command, reply_of(error));
   if (done.has_dedupe) {
     auto it = room.dedupe.find(done.dedupe);
     if (it != room.dedupe.end()) {

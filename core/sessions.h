@@ -151,6 +151,8 @@ class Sessions {
   // ---- commands of a session (its host runs them) ----
   // Follows a room from now on; `then` gets the cut, or why not.
   void follow_by_command(uint32_t session, const Name& room, std::function<void(Shard&, JoinAnswer)> then);
+  // The command was refused after all: the stream loses the room again, unless something else gave it to it.
+  void gained_in_vain(SessionId session, RoomId room, Sequence cut);
   std::string info_json(uint32_t session);
 
   // ---- the directory: sessions whose id is at home here ----

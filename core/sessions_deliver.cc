@@ -388,6 +388,16 @@ void Sessions::activate(uint32_t index, uint32_t room, const std::function<void(
   then(shard_, answer);
 }
 
+void Sessions::gained_in_vain(SessionId id, RoomId room_id, Sequence cut) {
+  uint32_t index = find(id), room = find_room(room_id);
+  uint32_t subscription = index == kNone || room == kNone ? kNone : subscription_of(index, room);
+  if (subscription == kNone) return;
+  Subscription& sub = subscriptions_[subscription];
+  if (sub.gained || sub.since != cut.value + 1) return;
+  if (sub.present) queue_presence({room_id, rooms_[room].name, sessions_[index].user, -1});
+  unsubscribe(index, room);
+}
+
 // ---- time ----
 
 Millis Sessions::next_deadline() const {

@@ -412,8 +412,8 @@ void Client::on_log_event(Link& link, uint64_t sequence, const TruthEvent& truth
     if (!owed && link.form == Form::poll && truth.room.starts_with("club"))
       follow(truth.room, sequence - 1), owed = true;
     owed = owed || link.rooms.contains(truth.room);
-    // And a join that is being answered shows by its events.
-    if (!owed && asked_.contains(truth.room)) follow(truth.room, sequence - 1), owed = true;
+    // And a join that is being answered shows by its events; it owes nothing before it is told.
+    if (!owed && asked_.contains(truth.room)) follow(truth.room, sequence - 1, UINT64_MAX), owed = true;
     if (!owed && !link.history)
       world_.broken(where(link) + ": event " + std::to_string(sequence) + " of " + truth.room +
                     ", which it does not follow");
@@ -424,7 +424,10 @@ void Client::on_log_event(Link& link, uint64_t sequence, const TruthEvent& truth
   if (inbox && (truth.type == "room.member_added" || truth.type == "room.created")) {
     member_.insert(room);
     // An old one that is replayed says nothing of today: `connected` has named the rooms of this stream.
-    if (sequence > link.newest) follow(room, sequence);
+    // Nor does one from before a removal that the stream was told of.
+    auto forbidden = link.forbidden.find(room);
+    if (sequence > link.newest && (forbidden == link.forbidden.end() || sequence > forbidden->second))
+      follow(room, sequence);
     link.rooms.insert(room);
   }
   if (truth.type == "room.member_removed" && (inbox || truth.user == user_)) removed_at_[room] = sequence;
@@ -502,8 +505,12 @@ void Client::on_reset(Link& link, std::string json) {
     return roll_back(at);
   }
   if (reason == "forbidden") {
-    for (simdjson::dom::element room : data["rooms"].get_array())
-      unfollow(std::string(std::string_view(room.get_string())), 0);
+    for (simdjson::dom::element element : data["rooms"].get_array()) {
+      std::string room(std::string_view(element.get_string()));
+      unfollow(room, 0);
+      for (const auto& [sequence, truth] : world_.truth())
+        if (truth.room == room && truth.subject == user_) link.forbidden[room] = sequence;
+    }
     return;
   }
   if (reason == "trimmed") {
@@ -528,6 +535,7 @@ void Client::follow(const std::string& room, uint64_t may, uint64_t start) {
   world_.trace(name_ + " follows " + room + " from " + std::to_string(start));
   if (!list.empty() && list.back().end == UINT64_MAX) {
     list.back().may = std::min(list.back().may, may);
+    if (list.back().start == UINT64_MAX) list.back().start = start;
     return;
   }
   list.push_back({may, start, UINT64_MAX});
@@ -540,6 +548,7 @@ void Client::unfollow(const std::string& room, uint64_t end) {
   uint64_t last = 0;
   for (const auto& [sequence, where_from] : received_)
     if (where_from == room) last = std::max(last, sequence);
+  if (list.back().start == UINT64_MAX) list.back().start = last;
   list.back().end = end ? end : std::max(last, list.back().start);
   world_.trace(name_ + " no longer follows " + room + " after " + std::to_string(list.back().end));
 }
@@ -637,7 +646,8 @@ void Client::on_answer(const std::string& tag, const std::string& body) {
       // An answer that was long on its way may be of a membership that has ended since.
       if (removed_at_[pending.room] <= sequence_of(from)) follow(pending.room, sequence_of(from));
       // The inbox may have named the room meanwhile: this stream has it from where its own answer says.
-      if (!list.empty()) list.back().start = std::max(list.back().start, sequence_of(from));
+      if (!list.empty() && list.back().start != UINT64_MAX)
+        list.back().start = std::max(list.back().start, sequence_of(from));
       link_.rooms.insert(pending.room);
     }
     member_.insert(pending.room);

@@ -53,10 +53,11 @@ class Client {
     bool earliest = false;
     std::set<std::string>
         rooms;  // of `connected`: events of these may come, whatever a replay says of memberships
-    SessionId session, wanted;  // what it is, and what it asked to continue
-    bool overlap = false;       // takes over from a stream whose bytes are still being read
-    bool history = false;       // opened with history=N
-    uint64_t moved_to = 0;      // `connected` named another cursor: a reset must say why
+    SessionId session, wanted;                  // what it is, and what it asked to continue
+    bool overlap = false;                       // takes over from a stream whose bytes are still being read
+    bool history = false;                       // opened with history=N
+    std::map<std::string, uint64_t> forbidden;  // rooms lost by a reset: what was decided of them until then
+    uint64_t moved_to = 0;                      // `connected` named another cursor: a reset must say why
   };
   // What a room owes this client: every kept event with start < sequence <= end; from `may` on they may come.
   struct Interval {
