@@ -46,6 +46,7 @@ Result<EventRef> Homes::publish(Room& room, const EventDraft& draft, Ring::Prior
   auto claim = ring.try_claim(1, event->size(), priority);
   if (!claim) {
     shard_.metrics().refused_overloaded++;
+    shard_.metrics().claims_refused++;
     return fail(Code::overloaded, "the server is overloaded; try again shortly");
   }
   event.mutable_event()->patch(claim->first);
@@ -59,6 +60,7 @@ Result<EventRef> Homes::publish(Room& room, const EventDraft& draft, Ring::Prior
   slot.bytes = priority == Ring::Priority::control ? 0 : event->size();
   slot.kind = draft.kind;
   slot.kept = kept;
+  if (LogWatch* watch = shard_.engine().parts().watch) watch->publishing(*event, slot.mask);
   ring.publish(claim->first);
   shard_.metrics().published++;
   room.idle_since = shard_.now();
@@ -94,6 +96,7 @@ bool Homes::waits_behind(Room& room, Command& command) {
     shard_.reply(command, reply_of(fail(Code::overloaded, "too many commands wait for the store")));
   else
     held->second.push_back(std::move(command));
+  shard_.metrics().held_behind++;
   return true;
 }
 
@@ -123,6 +126,7 @@ void Homes::publish_command(Room& room, Command command, const EventDraft& draft
   if (!open) return answer_duplicate(room, std::move(command), entry, shape);
   if (entry.waiting.size() >= shard_.engine().bounds().held_per_sender)
     return shard_.reply(command, reply_of(fail(Code::overloaded, "too many retries of this wait already")));
+  shard_.metrics().retries_pending++;
   entry.waiting.push_back(std::move(command));
 }
 
@@ -193,11 +197,15 @@ void Homes::store_answered(Room& room, const Name& sender, const IdempotencyReco
 
 void Homes::answer_duplicate(Room& room, Command command, const DedupeEntry& entry, AnswerShape shape) {
   if (entry.event) {
+    shard_.metrics().retries_memory++;
     bool stored = entry.event->outcome() == Outcome::stored;
     return answer_event(command, *entry.event, stored, true, shape);
   }
-  if (const Event* event = room.tail.find(entry.sequence))
+  if (const Event* event = room.tail.find(entry.sequence)) {
+    shard_.metrics().retries_memory++;
     return answer_event(command, *event, true, true, shape);
+  }
+  shard_.metrics().retries_store++;
   answer_from_store(room, std::move(command), entry.sequence, shape);
 }
 
@@ -351,17 +359,20 @@ void Homes::withdraw_effect(Room& room, const Unsettled& done) {
     case EventEffect::room_updated:
       break;
     case EventEffect::room_created:
+      shard_.metrics().withdrawn_created++;
       room.title.clear();
       room.created_by.clear();
       room.kind = RoomKind::open;
       if (reserved) room.existed = false;  // its members follow as their own events are settled
       break;
     case EventEffect::member_added:
+      shard_.metrics().withdrawn_added++;
       if (auto member = room.members.find(user);
           member != room.members.end() && member->second == event.sequence())
         end_membership(room, user, false);
       break;
     case EventEffect::member_removed:
+      shard_.metrics().withdrawn_removed++;
       if (room.is_member(user)) break;  // came again since
       if (reserved && !room.existed) {
         end_membership(room, user, true);  // still to be written
@@ -428,6 +439,7 @@ void Homes::trim_tail(Room& room, Sequence durable) {
     room.tail.drop_front();
   while (room.tail.events().size() > shard_.engine().bounds().tail_events || room.tail.bytes() > kTailBytes) {
     if (room.tail.events().front()->sequence() > durable) break;
+    shard_.metrics().tail_dropped++;
     room.tail.drop_front();
   }
 }
@@ -440,6 +452,7 @@ void Homes::publish_inbox(InboxEvent event) {
     Name inbox = inbox_name_of(home.user);
     with_room(shard_.inbox_id(home.user), inbox, [this, event](Room& room) {
       if (waiting_inbox_.empty() && try_inbox(room, event)) return;
+      shard_.metrics().inbox_waited++;
       room.busy++;  // is not swept before the event is published
       waiting_inbox_.push_back(event);
     });

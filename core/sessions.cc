@@ -536,6 +536,7 @@ void Sessions::unlink_user(uint32_t index) {
 
 void Sessions::forget(uint32_t index) {
   SessionId id = sessions_[index].id;
+  shard_.metrics().sessions_forgotten++;
   by_id_.erase(static_cast<uint32_t>(id.low), index);
   sessions_.drop(index);
   ShardIndex directory = shard_.home_of(id);

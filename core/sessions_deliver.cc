@@ -37,6 +37,7 @@ bool Sessions::deliver(const Event& event, uint32_t& budget) {
     if (budget == 0) {
       paused_room_ = index;
       paused_at_ = at;
+      shard_.metrics().deliveries_paused++;
       return false;
     }
     budget--;
@@ -70,6 +71,7 @@ void Sessions::hold(Session& session, const Event& event) {
     catchup.held.push_back(EventRef::share(&event));
     return;
   }
+  shard_.metrics().held_overflows++;
   catchup.holding = false;  // the gap does not fit: another round
   catchup.held.clear();
 }
@@ -98,6 +100,7 @@ void Sessions::gained(uint32_t index, const Event& event) {
   uint32_t known = find_room(shard_.room_id(name));
   uint32_t followed = known == kNone ? kNone : subscription_of(index, known);
   if (followed != kNone && subscriptions_[followed].active) return;
+  shard_.metrics().gained_by_inbox++;
   bool careless = shard_.engine().mutated(Mutation::inbox_room_without_catch_up);
   bool was_live = session.state == SessionState::live;
   if (was_live) {
@@ -128,6 +131,7 @@ void Sessions::removed(uint32_t room_index, const Event& event) {
     Session& session = sessions_[index];
     uint32_t subscription = subscription_of(index, room_index);
     if (subscription == kNone) continue;
+    shard_.metrics().removals++;
     if (subscriptions_[subscription].present)
       queue_presence({rooms_[room_index].id, rooms_[room_index].name, session.user, -1});
     unsubscribe(index, room_index);
@@ -381,6 +385,7 @@ void Sessions::activate(uint32_t index, uint32_t room, const std::function<void(
   if (!sub.active) {
     sub.active = true;
     sub.since = live_cursor(index).value + 1;
+    shard_.metrics().gained_by_command++;
     count_present(index, subscription);
   }
   // Gained meanwhile by the inbox or another command: the stream has the room from there on.

@@ -87,8 +87,8 @@ void Shard::dispatch(ShardIndex to, bool credit, MailRef mail) {
 }
 
 bool Shard::send_now(ShardIndex to, bool credit, MailRef& mail) {
-  if (credit && credits_ == 0) return false;
-  if (!engine_.shard(to).mailbox_.try_post(mail)) return false;
+  if (credit && credits_ == 0) return metrics_.no_credit++, false;
+  if (!engine_.shard(to).mailbox_.try_post(mail)) return metrics_.mailbox_full++, false;
   if (credit) credits_--;
   posted_mask_ |= mask_of(to);
   return true;
@@ -246,6 +246,7 @@ void Shard::command(Command command) {
   if (!admit(command)) return reply(command, reply_of(too_fast()));
   if (crowded()) {
     metrics_.refused_overloaded++;
+    metrics_.crowded++;
     return reply(command, reply_of(fail(Code::overloaded, "the server is overloaded; try again shortly")));
   }
   route(std::move(command));

@@ -141,7 +141,10 @@ class Shard {
   // Asks the store, now or when fewer answers are due: like asks of other shards, they have a reserved place
   // in the mailbox. `start` makes exactly one request whose callback is from_history().
   void use_history(std::function<void()> start) {
-    if (history_due_ == history_due_max_) return history_waiting_.push_back(std::move(start));
+    if (history_due_ == history_due_max_) {
+      metrics_.store_queue_full++;
+      return history_waiting_.push_back(std::move(start));
+    }
     history_due_++;
     start();
   }
