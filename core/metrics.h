@@ -17,9 +17,11 @@ struct Metrics {
   // Bounds that were met, and rare turns: the simulator asks that each is reached.
   uint64_t claims_refused = 0, crowded = 0, mailbox_full = 0, no_credit = 0, store_queue_full = 0;
   uint64_t held_overflows = 0, deliveries_paused = 0, tail_dropped = 0, steps_put_off = 0;
-  uint64_t gained_by_inbox = 0, gained_by_command = 0, removals = 0, rooms_forgotten = 0, sessions_forgotten = 0;
+  uint64_t gained_by_inbox = 0, gained_by_command = 0, removals = 0, rooms_forgotten = 0,
+           sessions_forgotten = 0;
   uint64_t retries_pending = 0, retries_memory = 0, retries_store = 0, held_behind = 0, inbox_waited = 0;
-  uint64_t withdrawn_created = 0, withdrawn_added = 0, withdrawn_removed = 0, room_reloads = 0, user_reloads = 0;
+  uint64_t withdrawn_created = 0, withdrawn_added = 0, withdrawn_removed = 0, room_reloads = 0,
+           user_reloads = 0;
 
   Metrics& operator+=(const Metrics& other) {
     const auto* from = reinterpret_cast<const uint64_t*>(&other);

@@ -118,7 +118,7 @@ struct LocalRoom {
 struct LocalUser {
   Name user;
   uint32_t sessions = kNone;  // list by next_of_user
-  bool joined = false;
+  uint32_t asks = 0;          // joins under way: no leave is told before they are answered
 };
 
 struct Released {
@@ -158,6 +158,7 @@ class Sessions {
   // ---- the directory: sessions whose id is at home here ----
   void take_over(SessionId id, const Name& user, ShardIndex new_host, Answer<Released> answer);
   ShardIndex located(SessionId id) const;
+  void moved_on(SessionId id, ShardIndex new_host, Released released, const Answer<Released>& answer);
   void came_home(SessionId id);
   void forget_moved(SessionId id, ShardIndex host);
   Released release(SessionId id, const Name& user);

@@ -312,7 +312,7 @@ void Sessions::send_leaves() {
   }
   for (const Name& name : std::exchange(user_leaves_, {})) {
     uint32_t index = find_local_user(name);
-    if (index == kNone || users_[index].sessions != kNone) continue;
+    if (index == kNone || users_[index].sessions != kNone || users_[index].asks > 0) continue;
     shard_.post(shard_.home_of(shard_.inbox_id(name)),
                 [name, here = shard_.index()](Shard& shard) { shard.homes().leave_user(name, here); });
     user_index_.erase(name.hash(), index);

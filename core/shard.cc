@@ -80,9 +80,10 @@ void Shard::dispatch(ShardIndex to, bool credit, MailRef mail) {
     soon_.push_back(std::move(mail));
     return;
   }
-  auto& waiting = outgoing_[index_of(to)];
-  if (waiting.empty() && send_now(to, credit, mail)) return;
-  waiting.push_back({credit, std::move(mail)});
+  Outgoing& waiting = outgoing_[index_of(to)];
+  bool first = waiting.posts.empty() && (!credit || waiting.asks.empty());
+  if (first && send_now(to, credit, mail)) return;
+  (credit ? waiting.asks : waiting.posts).push_back(std::move(mail));
   outgoing_count_++;
 }
 
@@ -97,11 +98,15 @@ bool Shard::send_now(ShardIndex to, bool credit, MailRef& mail) {
 void Shard::send_waiting() {
   if (outgoing_count_ == 0) return;
   for (uint32_t to = 0; to < outgoing_.size(); to++) {
-    auto& waiting = outgoing_[to];
-    while (!waiting.empty() && send_now(ShardIndex(to), waiting.front().credit, waiting.front().mail)) {
-      waiting.pop_front();
-      outgoing_count_--;
-    }
+    Outgoing& waiting = outgoing_[to];
+    auto send_all = [&](std::deque<MailRef>& mails, bool credit) {
+      while (!mails.empty() && send_now(ShardIndex(to), credit, mails.front())) {
+        mails.pop_front();
+        outgoing_count_--;
+      }
+    };
+    send_all(waiting.posts, false);
+    if (waiting.posts.empty()) send_all(waiting.asks, true);
   }
 }
 

@@ -130,7 +130,7 @@ class Shard {
                request(there, std::move(answer));
              }));
   }
-  // Runs `mail(Shard&)` on `to`. Never lost, in order with asks.
+  // Runs `mail(Shard&)` on `to`. Never lost, in order with other posts, and before asks that come later.
   template <typename F>
   void post(ShardIndex to, F function) {
     dispatch(to, false, make_mail(std::move(function)));
@@ -175,9 +175,12 @@ class Shard {
   friend class Engine;
   static constexpr uint32_t kSlotsPerTick = 128;  // then flush: what gathers meanwhile is the next batch
 
+  // What waits for one other shard: posts for room in its mailbox, asks for a credit too. Posts never wait
+  // for asks, so that what serves another's ask gets through while all credits are out; asks wait for posts.
   struct Outgoing {
-    bool credit;
-    MailRef mail;
+    Outgoing() = default;
+    Outgoing(Outgoing&&) = default;
+    std::deque<MailRef> posts, asks;
   };
   void dispatch(ShardIndex to, bool credit, MailRef mail);
   bool send_now(ShardIndex to, bool credit, MailRef& mail);
@@ -205,7 +208,7 @@ class Shard {
   Homes homes_;
   Sessions sessions_;
   std::deque<MailRef> soon_;
-  std::vector<std::deque<Outgoing>> outgoing_;
+  std::vector<Outgoing> outgoing_;
   uint32_t outgoing_count_ = 0;
   uint32_t credits_;
   uint32_t history_due_ = 0;
