@@ -373,8 +373,9 @@ void Sessions::tell_connected(uint32_t index, Sequence base) {
   Session& session = sessions_[index];
   std::vector<std::string> rooms;
   for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session)
-    // A room gained while opening is told by its event, unless the stream begins above that.
-    if (!subscriptions_[s].gained || subscriptions_[s].since <= base.value)
+    // A room gained while opening is told by its event or its command's answer, unless the stream begins
+    // above.
+    if (subscriptions_[s].active && (!subscriptions_[s].gained || subscriptions_[s].since <= base.value))
       rooms.emplace_back(rooms_[subscriptions_[s].room].name.text());
   std::reverse(rooms.begin(), rooms.end());
   std::string data;

@@ -385,6 +385,8 @@ void Sessions::activate(uint32_t index, uint32_t room, const std::function<void(
   if (!sub.active) {
     sub.active = true;
     sub.since = live_cursor(index).value + 1;
+    const Catchup* opening = sessions_[index].catchup.get();
+    sub.gained = opening && !opening->connected_told;  // the answer names it, not `connected`
     shard_.metrics().gained_by_command++;
     count_present(index, subscription);
   }

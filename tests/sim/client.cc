@@ -175,6 +175,9 @@ void Client::connect(bool take_over) {
   size_t capacity = settling_ ? 1 << 20 : 600 + random.below(random.chance(300) ? 2000 : 60000);
   link_.id = world_.transport(link_.shard).connect(this, capacity);
   link_.open = true;
+  // A poll that continues is not told its rooms: what its inbox replays from before now says nothing of
+  // today.
+  if (link_.form == Form::poll && !world_.truth().empty()) link_.newest = world_.truth().rbegin()->first;
   StreamRequest request;
   request.form = link_.form;
   request.who.user = Name("t", user_);

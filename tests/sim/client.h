@@ -136,6 +136,7 @@ class Client {
   std::map<std::string, uint64_t> excused_;  // trimmed, and told
   std::map<std::string, uint64_t> gained_, removed_at_;
   uint64_t next_tag_ = 1, stream_ = 0;
+  uint64_t repeats_through_ = 0;  // began anew below what it had: up to here events may come again
   uint32_t paused_ = 0;
   uint32_t speed_ = 4096;
   uint32_t polls_empty_ = 0;

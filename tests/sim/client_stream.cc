@@ -142,7 +142,8 @@ void Client::on_log_event(Link& link, uint64_t sequence, const TruthEvent& truth
       world_.broken(where(link) + ": event " + std::to_string(sequence) + " of " + truth.room +
                     ", which it does not follow");
   }
-  if (!received_.emplace(sequence, truth.room).second && !link.overlap && &link != &old_)
+  bool repeated = !received_.emplace(sequence, truth.room).second && sequence > repeats_through_;
+  if (repeated && !link.overlap && &link != &old_)
     world_.broken(where(link) + ": event " + std::to_string(sequence) + " twice");
   move_cursor(sequence);
   if (inbox && (truth.type == "room.member_added" || truth.type == "room.created")) {
@@ -203,6 +204,7 @@ void Client::on_connected(Link& link, std::string json) {
   if (link.asked) world_.coverage().hit("resumed");
   if (link.foreign) {  // from now on: what lay before is over
     for (auto& [room, list] : intervals_) unfollow(room, 0);
+    if (!received_.empty()) repeats_through_ = received_.rbegin()->first;
     cursor_ = Cursor{world_.epoch(), {base}};
   }
   // With history=N the last N of each room come, and all that follows: older ones are not owed.

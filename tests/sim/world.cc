@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstdio>
 
+#include "store/room_reader.h"
 #include "tests/sim/client.h"
 
 namespace twinwire::sim {
@@ -129,6 +130,15 @@ void World::check_references() {
     event->release();
   }
   counted_.clear();
+}
+
+// As the retention said, or as the disk has it where a commit failed and landed all the same.
+uint64_t World::trimmed_through(const std::string& room) {
+  uint64_t& known = trimmed_[room];
+  if (!wide()) return known;
+  auto marks = store::read_marks(database_, room_id_of(boot_.room_key, "t", room));
+  if (marks) known = std::max(known, marks->trimmed.value);
+  return known;
 }
 
 void World::gather() {

@@ -150,10 +150,7 @@ class World : private LogWatch {
     auto it = truth_.find(sequence);
     return it == truth_.end() ? nullptr : &it->second;
   }
-  uint64_t trimmed_through(const std::string& room) const {
-    auto it = trimmed_.find(room);
-    return it == trimmed_.end() ? 0 : it->second;
-  }
+  uint64_t trimmed_through(const std::string& room);
   // Takes in what the log gained and what the writer settled since the last look.
   void observe() {
     tap();
