@@ -3,6 +3,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "core/commands.h"
 #include "core/json.h"
@@ -77,17 +78,30 @@ void answer_when_stored(Room& room, Command command, std::string fields) {
 
 namespace {
 
-void join_at_home(Shard& shard, Command command, std::string last_event_id) {
-  at_room(shard, std::move(command), [last_event_id](Shard& home, Room& room, Command& asked) {
+// Where the stream of the session that asked has gained the room already, and from where on.
+struct Gained {
+  ShardIndex host{};
+  Sequence cut;
+};
+
+void join_at_home(Shard& shard, Command command, std::optional<Gained> gained) {
+  at_room(shard, std::move(command), [gained](Shard& home, Room& room, Command& asked) {
     const Name& user = asked.who.user;
     std::string fields = "\"room\":";
     bool known = room.is_member(user);
     if (!known) {
       auto event = add_member(home, room, user, user, Ring::Priority::normal, "room.member_added");
-      if (!event) return home.reply(asked, reply_of(event.error()));
+      if (!event) {
+        if (gained)
+          home.post(gained->host, [session = asked.session, id = room.id, cut = gained->cut](Shard& host) {
+            host.sessions().gained_in_vain(session, id, cut);
+          });
+        return home.reply(asked, reply_of(event.error()));
+      }
     }
     fields += Homes::room_json(room, true);
-    if (!last_event_id.empty()) fields += ",\"lastEventId\":\"" + last_event_id + "\"";
+    if (gained) fields += ",\"lastEventId\":\"" + home.cursor(gained->cut).text() + "\"";
+    if (known && home.homes().answer_when_settled(room, user, asked, fields)) return;
     if (known) return accept(home, asked, fields);
     answer_when_stored(room, std::move(asked), std::move(fields));
   });
@@ -99,14 +113,13 @@ void join_at_home(Shard& shard, Command command, std::string last_event_id) {
 void rooms_join(Shard& shard, Command command) {
   auto kept = std::make_shared<Command>(std::move(command));
   ShardIndex home = shard.home_of(shard.room_id(room_of(*kept)));
-  auto join = [kept, home](Shard& from, std::string last_event_id) {
-    from.post(home,
-              [kept, last_event_id](Shard& there) { join_at_home(there, std::move(*kept), last_event_id); });
+  auto join = [kept, home](Shard& from, std::optional<Gained> gained) {
+    from.post(home, [kept, gained](Shard& there) { join_at_home(there, std::move(*kept), gained); });
   };
   uint32_t session = kept->session.none() ? kNone : shard.sessions().find(kept->session);
   if (session == kNone || shard.sessions().at(session).user != kept->who.user ||
       shard.sessions().at(session).state == SessionState::detached)
-    return join(shard, "");
+    return join(shard, std::nullopt);
   shard.sessions().follow_by_command(
       session, room_of(*kept), [kept, join](Shard& host, const JoinAnswer& answer) {
         if (answer.code == Code::limit_exceeded)
@@ -116,7 +129,7 @@ void rooms_join(Shard& shard, Command command) {
         // Only a stream that gains the room now has a place where it begins: one that had it may just be
         // losing it.
         bool gains = answer.code == Code::ok && !answer.followed;
-        join(host, gains ? host.cursor(answer.cut).text() : "");
+        join(host, gains ? std::optional(Gained{host.index(), answer.cut}) : std::nullopt);
       });
 }
 
@@ -205,8 +218,11 @@ void create_at_home(Shard& home, Room& room, Command& asked, const NewRoom& want
       return home.reply(asked, reply_of(ok.error()));
   }
   bool existing = room.existed && (wanted.kind != RoomKind::open || !room.created_by.empty());
-  if (existing && wanted.kind != RoomKind::direct)
-    return accept(home, asked, "\"room\":" + Homes::room_json(room, true) + ",\"existing\":true");
+  if (existing && wanted.kind != RoomKind::direct) {
+    std::string fields = "\"room\":" + Homes::room_json(room, true) + ",\"existing\":true";
+    if (home.homes().answer_when_settled(room, asked.who.user, asked, fields)) return;
+    return accept(home, asked, fields);
+  }
   if (!existing) {
     room.kind = wanted.kind;
     room.title = wanted.title;
@@ -240,6 +256,7 @@ void create_at_home(Shard& home, Room& room, Command& asked, const NewRoom& want
   }
   std::string fields = "\"room\":" + Homes::room_json(room, true);
   if (existing) fields += ",\"existing\":true";
+  if (!added && home.homes().answer_when_settled(room, asked.who.user, asked, fields)) return;
   if (!added) return accept(home, asked, fields);
   answer_when_stored(room, std::move(asked), std::move(fields));
 }

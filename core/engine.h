@@ -24,6 +24,13 @@ namespace twinwire {
 
 class Shard;
 
+// Looks at each event when its slot is about to be published, every reference prepaid. Tests only.
+class LogWatch {
+ public:
+  virtual ~LogWatch() = default;
+  virtual void publishing(const Event& event, uint64_t mask) = 0;
+};
+
 class Engine {
  public:
   struct Parts {
@@ -37,6 +44,7 @@ class Engine {
     uint32_t mailbox_requests = 1 << 14;  // requests that may wait at one shard
     uint32_t mailbox_credits = 1 << 14;   // replies one shard may have outstanding
     Bounds bounds = {};
+    LogWatch* watch = nullptr;
   };
   // One transport and one random source per shard, by index; all of it outlives the engine.
   Engine(const Parts& parts, std::vector<Transport*> transports, std::vector<Random*> randoms);

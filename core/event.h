@@ -117,6 +117,8 @@ class Event {
   // Prepays n further references (ring: one per masked shard, the writer, the tail). Before publishing.
   void prepay(uint32_t n) const { refs_.fetch_add(n, std::memory_order_relaxed); }  // partner: release()
   void release() const;
+  // For checks of what was prepaid, where nobody else counts at the moment.
+  uint32_t references() const { return refs_.load(std::memory_order_relaxed); }
 
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;

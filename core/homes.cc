@@ -55,6 +55,7 @@ void Homes::loaded(RoomId id, std::unique_ptr<RoomRecord> record) {
   Room& room = *rooms_.at(id);
   room.busy--;
   if (record->failed) {
+    shard_.metrics().room_reloads++;
     reloads_.push_back({shard_.now() + kStoreRetryMs, id});
     return;
   }
@@ -201,6 +202,7 @@ void Homes::user_loaded(const Name& user, std::unique_ptr<UserRecord> record) {
     known.memberships = std::move(record->memberships);
   }
   known.loading = !known.when_loaded.empty();
+  if (known.loading) shard_.metrics().user_reloads++;
   if (known.loading) user_reloads_.push_back({shard_.now() + kStoreRetryMs, user});
   for (auto& [use, must] : waiting) {
     uint32_t index = find_user(user);
@@ -413,6 +415,7 @@ void Homes::sweep() {
     tail_bytes_told_ = tail_bytes_;
   }
   for (RoomId id : unused) {
+    shard_.metrics().rooms_forgotten++;
     Name name = rooms_.at(id)->name;
     rooms_.erase(id);
     if (!is_inbox(name)) continue;

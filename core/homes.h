@@ -111,6 +111,9 @@ class Homes {
   // True: the command has been put behind an earlier one of its sender (or refused), and runs again later.
   bool waits_behind(Room& room, Command& command);
   void publish_command(Room& room, Command command, const EventDraft& draft, AnswerShape shape);
+  // True: the user's membership, or the room itself, is not stored yet, and the command is answered (with
+  // `fields`) when it is.
+  bool answer_when_settled(Room& room, const Name& member, Command& command, const std::string& fields);
   // An event for one user's every session, through the inbox; runs on the user's home. Waits for room in the
   // ring, is never lost.
   struct InboxEvent {

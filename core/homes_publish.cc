@@ -63,6 +63,7 @@ Result<EventRef> Homes::publish(Room& room, const EventDraft& draft, Ring::Prior
   slot.kind = draft.kind;
   slot.kept = kept;
   slot.claimed_us = claimed_us;
+  if (LogWatch* watch = shard_.engine().parts().watch) watch->publishing(*event, slot.mask);
   ring.publish(claim->first);
   count_published(room, draft.event_class);
   room.idle_since = shard_.now();
@@ -113,6 +114,7 @@ bool Homes::waits_behind(Room& room, Command& command) {
     shard_.reply(command, reply_of(fail(Code::overloaded, "too many commands wait for the store")));
   else
     held->second.push_back(std::move(command));
+  shard_.metrics().held_behind++;
   return true;
 }
 
@@ -142,6 +144,7 @@ void Homes::publish_command(Room& room, Command command, const EventDraft& draft
   if (!open) return answer_duplicate(room, std::move(command), entry, shape);
   if (entry.waiting.size() >= shard_.engine().bounds().held_per_sender)
     return shard_.reply(command, reply_of(fail(Code::overloaded, "too many retries of this wait already")));
+  shard_.metrics().retries_pending++;
   entry.waiting.push_back(std::move(command));
 }
 
@@ -212,11 +215,15 @@ void Homes::store_answered(Room& room, const Name& sender, const IdempotencyReco
 
 void Homes::answer_duplicate(Room& room, Command command, const DedupeEntry& entry, AnswerShape shape) {
   if (entry.event) {
+    shard_.metrics().retries_memory++;
     bool stored = entry.event->outcome() == Outcome::stored;
     return answer_event(command, *entry.event, stored, true, shape);
   }
-  if (const Event* event = room.tail.find(entry.sequence))
+  if (const Event* event = room.tail.find(entry.sequence)) {
+    shard_.metrics().retries_memory++;
     return answer_event(command, *event, true, true, shape);
+  }
+  shard_.metrics().retries_store++;
   answer_from_store(room, std::move(command), entry.sequence, shape);
 }
 
@@ -244,6 +251,23 @@ void Homes::stored_event_read(RoomId id, const Command& command, Sequence sequen
   object.field("success", true).field("eventId", shard_.cursor(sequence).text());
   object.field("stored", true).field("duplicate", true).end();
   shard_.reply(command, std::move(reply));
+}
+
+bool Homes::answer_when_settled(Room& room, const Name& member, Command& command, const std::string& fields) {
+  for (auto open = room.unsettled.rbegin(); open != room.unsettled.rend(); ++open) {
+    const Event& event = *open->event;
+    bool makes = event.effect() == EventEffect::room_created ||
+                 (event.effect() == EventEffect::member_added && event.subject() == member);
+    if (!makes) continue;
+    if (open->others.size() >= shard_.engine().bounds().held_per_sender) {
+      shard_.reply(command, reply_of(fail(Code::overloaded, "too many commands wait for the store")));
+      return true;
+    }
+    command.answer_fields = fields;
+    open->others.push_back(std::move(command));
+    return true;
+  }
+  return false;
 }
 
 void Homes::answer_event(const Command& command, const Event& event, bool stored, bool duplicate,
@@ -297,6 +321,7 @@ void Homes::settle_stored(Room& room, Unsettled& done) {
   AnswerShape shape = done.answer_with_data ? AnswerShape::data : AnswerShape::id;
   settle_effect(room, *done.event);
   if (done.command) answer_event(*done.command, *done.event, true, false, shape);
+  for (Command& command : done.others) answer_event(command, *done.event, true, false, AnswerShape::id);
   if (!done.has_dedupe) return;
   auto it = room.dedupe.find(done.dedupe);
   if (it == room.dedupe.end()) return;
@@ -314,6 +339,7 @@ void Homes::settle_unsaved(Room& room, Unsettled& done) {
   shard_.metrics().unsaved++;
   Error error = fail(Code::storage_unavailable, "the message could not be stored and has been withdrawn");
   if (done.command) shard_.reply(*done.command, reply_of(error));
+  for (Command& command : done.others) shard_.reply(command, reply_of(error));
   if (done.has_dedupe) {
     auto it = room.dedupe.find(done.dedupe);
     if (it != room.dedupe.end()) {
@@ -351,17 +377,20 @@ void Homes::withdraw_effect(Room& room, const Unsettled& done) {
     case EventEffect::room_updated:
       break;
     case EventEffect::room_created:
+      shard_.metrics().withdrawn_created++;
       room.title.clear();
       room.created_by.clear();
       room.kind = RoomKind::open;
       if (reserved) room.existed = false;  // its members follow as their own events are settled
       break;
     case EventEffect::member_added:
+      shard_.metrics().withdrawn_added++;
       if (auto member = room.members.find(user);
           member != room.members.end() && member->second == event.sequence())
         end_membership(room, user, false);
       break;
     case EventEffect::member_removed:
+      shard_.metrics().withdrawn_removed++;
       if (room.is_member(user)) break;  // came again since
       if (reserved && !room.existed) {
         end_membership(room, user, true);  // still to be written
@@ -428,6 +457,7 @@ void Homes::trim_tail(Room& room, Sequence durable) {
     room.tail.drop_front();
   while (room.tail.events().size() > shard_.engine().bounds().tail_events || room.tail.bytes() > kTailBytes) {
     if (room.tail.events().front()->sequence() > durable) break;
+    shard_.metrics().tail_dropped++;
     room.tail.drop_front();
   }
 }
@@ -440,6 +470,7 @@ void Homes::publish_inbox(InboxEvent event) {
     Name inbox = inbox_name_of(home.user);
     with_room(shard_.inbox_id(home.user), inbox, [this, event](Room& room) {
       if (waiting_inbox_.empty() && try_inbox(room, event)) return;
+      shard_.metrics().inbox_waited++;
       room.busy++;  // is not swept before the event is published
       waiting_inbox_.push_back(event);
     });

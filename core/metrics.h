@@ -85,6 +85,15 @@ struct Metrics {
   std::array<uint64_t, kWsCloseCodes.size()> ws_closes_sent{}, ws_closes_received{};
   std::array<uint64_t, kCountedCodes> turned_away{};  // overloaded, draining
 
+  // ---- bounds that were met, and rare turns: the simulator asks that each is reached ----
+  uint64_t crowded = 0, mailbox_full = 0, no_credit = 0, store_queue_full = 0;
+  uint64_t held_overflows = 0, deliveries_paused = 0, tail_dropped = 0, steps_put_off = 0;
+  uint64_t gained_by_inbox = 0, gained_by_command = 0, removals = 0, rooms_forgotten = 0,
+           sessions_forgotten = 0;
+  uint64_t retries_pending = 0, retries_memory = 0, retries_store = 0, held_behind = 0, inbox_waited = 0;
+  uint64_t withdrawn_created = 0, withdrawn_added = 0, withdrawn_removed = 0, room_reloads = 0,
+           user_reloads = 0;
+
   void count_command(size_t row, Code code) {
     size_t word = static_cast<size_t>(code);
     commands[row < kCountedCommands ? row : kCountedCommands - 1]

@@ -17,8 +17,9 @@ Ring::Ring(const Options& options, Waker& waker)
       consumers_(options.shards + 1),
       next_(options.first.value),
       lease_end_(options.lease_end.value) {
-  TW_CHECK((options.slots & mask_) == 0 && options.slots >= 4 * kReserve / 2);
   TW_CHECK(options.shards >= 1 && options.shards <= kShardsMax && options.first.value >= 1);
+  // Twice the slack of all shards and a quarter for control: less, and nothing could be claimed.
+  TW_CHECK((options.slots & mask_) == 0 && options.slots >= 2 * options.shards * kBatchMax + 128);
   for (Consumer& c : consumers_) c.position.store(options.first.value - 1, std::memory_order_relaxed);
 }
 

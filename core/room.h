@@ -82,6 +82,7 @@ struct DedupeEntry {
 struct Unsettled {
   EventRef event;
   std::unique_ptr<Command> command;  // null: accepted at once, or no command's
+  std::vector<Command> others;       // that found its effect, and may say so once it is stored
   DedupeKey dedupe;
   bool has_dedupe = false;
   bool answer_with_data = false;  // see Homes::AnswerShape

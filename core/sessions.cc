@@ -192,14 +192,19 @@ void Sessions::start(ConnectionId connection, uint32_t generation, StreamRequest
   session.next_of_user = users_[local].sessions;
   users_[local].sessions = index;
   session.catchup->joins_due++;
+  users_[local].asks++;
+  Name user = session.user;
   ShardIndex here = shard_.index();
   shard_.ask<UserAnswer>(
       shard_.home_of(shard_.inbox_id(session.user)),
       [who = session.catchup->request.who, here](Shard& shard, Answer<UserAnswer> answer) {
         shard.homes().join_user(who, here, std::move(answer));
       },
-      [handle = handle(index)](Shard& shard, const UserAnswer& answer) {
+      [handle = handle(index), user](Shard& shard, const UserAnswer& answer) {
         Sessions& self = shard.sessions();
+        LocalUser& asked = self.users_[self.find_local_user(user)];  // asks > 0 kept it
+        asked.asks--;
+        if (asked.sessions == kNone) self.user_leaves_.push_back(user);
         uint32_t session_index = self.find(handle);
         if (session_index != kNone && self.sessions_[session_index].catchup)
           self.user_answered(session_index, answer);
@@ -371,8 +376,9 @@ void Sessions::tell_connected(uint32_t index, Sequence base) {
   Session& session = sessions_[index];
   std::vector<std::string> rooms;
   for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session)
-    // A room gained while opening is told by its event, unless the stream begins above that.
-    if (!subscriptions_[s].gained || subscriptions_[s].since <= base.value)
+    // A room gained while opening is told by its event or its command's answer, unless the stream begins
+    // above.
+    if (subscriptions_[s].active && (!subscriptions_[s].gained || subscriptions_[s].since <= base.value))
       rooms.emplace_back(rooms_[subscriptions_[s].room].name.text());
   std::reverse(rooms.begin(), rooms.end());
   std::string data;
@@ -579,6 +585,7 @@ void Sessions::unlink_user(uint32_t index) {
 
 void Sessions::forget(uint32_t index) {
   SessionId id = sessions_[index].id;
+  shard_.metrics().sessions_forgotten++;
   by_id_.erase(static_cast<uint32_t>(id.low), index);
   by_state_[static_cast<size_t>(sessions_[index].state)]--;
   sessions_.drop(index);
@@ -606,22 +613,27 @@ void Sessions::take_over(SessionId id, const Name& user, ShardIndex new_host, An
   moved.busy = true;
   bool early = shard_.engine().mutated(Mutation::take_over_writes_early);
   if (early) answer(shard_, Released{true, {}});
-  shard_.ask<Released>(
-      moved.host,
-      [id, user](Shard& shard, const Answer<Released>& host_answer) {
-        host_answer(shard, shard.sessions().release(id, user));
-      },
-      [id, new_host, answer, early](Shard& shard, Released released) {
-        Sessions& self = shard.sessions();
-        auto entry = self.moved_.find(id);
-        bool here = released.found && new_host == shard.index();
-        auto waiting = here ? std::deque<std::function<void()>>() : std::move(entry->second.waiting);
-        entry->second.busy = here;
-        if (released.found) entry->second.host = new_host;
-        if (!here) entry->second.waiting.clear();
-        if (!early) answer(shard, std::move(released));
-        for (auto& next : waiting) next();
-      });
+  // By mail there and back, and not by an ask: who serves an ask must not need a credit for it, or two shards
+  // whose credits all serve take-overs of each other's sessions would wait for ever.
+  shard_.post(moved.host, [id, user, new_host, answer, early, directory = shard_.index()](Shard& host) {
+    host.post(directory, [id, new_host, answer, early,
+                          released = host.sessions().release(id, user)](Shard& shard) mutable {
+      shard.sessions().moved_on(id, new_host, std::move(released), early ? Answer<Released>() : answer);
+    });
+  });
+}
+
+// The host has answered: whoever waits at the directory asks next.
+void Sessions::moved_on(SessionId id, ShardIndex new_host, Released released,
+                        const Answer<Released>& answer) {
+  auto entry = moved_.find(id);
+  bool here = released.found && new_host == shard_.index();
+  auto waiting = here ? std::deque<std::function<void()>>() : std::move(entry->second.waiting);
+  entry->second.busy = here;
+  if (released.found) entry->second.host = new_host;
+  if (!here) entry->second.waiting.clear();
+  if (answer) answer(shard_, std::move(released));
+  for (auto& next : waiting) next();
 }
 
 // A session taken over has come home: whoever waits for it may ask now.

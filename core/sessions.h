@@ -121,7 +121,7 @@ struct LocalRoom {
 struct LocalUser {
   Name user;
   uint32_t sessions = kNone;  // list by next_of_user
-  bool joined = false;
+  uint32_t asks = 0;          // joins under way: no leave is told before they are answered
 };
 
 struct Released {
@@ -162,11 +162,14 @@ class Sessions {
   // ---- commands of a session (its host runs them) ----
   // Follows a room from now on; `then` gets the cut, or why not.
   void follow_by_command(uint32_t session, const Name& room, std::function<void(Shard&, JoinAnswer)> then);
+  // The command was refused after all: the stream loses the room again, unless something else gave it to it.
+  void gained_in_vain(SessionId session, RoomId room, Sequence cut);
   std::string info_json(uint32_t session);
 
   // ---- the directory: sessions whose id is at home here ----
   void take_over(SessionId id, const Name& user, ShardIndex new_host, Answer<Released> answer);
   ShardIndex located(SessionId id) const;
+  void moved_on(SessionId id, ShardIndex new_host, Released released, const Answer<Released>& answer);
   void came_home(SessionId id);
   void forget_moved(SessionId id, ShardIndex host);
   Released release(SessionId id, const Name& user);

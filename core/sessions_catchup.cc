@@ -49,6 +49,7 @@ void Sessions::move_on() {
     step(index);
   }
   // What is beyond the bound comes first in the next tick.
+  shard_.metrics().steps_put_off += moving_.size() - most;
   queue_.insert(queue_.begin(), moving_.begin() + static_cast<ptrdiff_t>(most), moving_.end());
   moving_.clear();
 }

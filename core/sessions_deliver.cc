@@ -37,6 +37,7 @@ bool Sessions::deliver(const Event& event, uint32_t& budget) {
     if (budget == 0) {
       paused_room_ = index;
       paused_at_ = at;
+      shard_.metrics().deliveries_paused++;
       return false;
     }
     budget--;
@@ -72,6 +73,7 @@ void Sessions::hold(Session& session, const Event& event) {
     catchup.held.push_back(EventRef::share(&event));
     return;
   }
+  shard_.metrics().held_overflows++;
   catchup.holding = false;  // the gap does not fit: another round
   catchup.held.clear();
 }
@@ -100,6 +102,7 @@ void Sessions::gained(uint32_t index, const Event& event) {
   uint32_t known = find_room(shard_.room_id(name));
   uint32_t followed = known == kNone ? kNone : subscription_of(index, known);
   if (followed != kNone && subscriptions_[followed].active) return;
+  shard_.metrics().gained_by_inbox++;
   bool careless = shard_.engine().mutated(Mutation::inbox_room_without_catch_up);
   bool was_live = session.state == SessionState::live;
   if (was_live) {
@@ -130,6 +133,7 @@ void Sessions::removed(uint32_t room_index, const Event& event) {
     Session& session = sessions_[index];
     uint32_t subscription = subscription_of(index, room_index);
     if (subscription == kNone) continue;
+    shard_.metrics().removals++;
     if (subscriptions_[subscription].present)
       queue_presence({rooms_[room_index].id, rooms_[room_index].name, session.user, -1});
     unsubscribe(index, room_index);
@@ -311,7 +315,7 @@ void Sessions::send_leaves() {
   }
   for (const Name& name : std::exchange(user_leaves_, {})) {
     uint32_t index = find_local_user(name);
-    if (index == kNone || users_[index].sessions != kNone) continue;
+    if (index == kNone || users_[index].sessions != kNone || users_[index].asks > 0) continue;
     shard_.post(shard_.home_of(shard_.inbox_id(name)),
                 [name, here = shard_.index()](Shard& shard) { shard.homes().leave_user(name, here); });
     user_index_.erase(name.hash(), index);
@@ -384,11 +388,24 @@ void Sessions::activate(uint32_t index, uint32_t room, const std::function<void(
   if (!sub.active) {
     sub.active = true;
     sub.since = live_cursor(index).value + 1;
+    const Catchup* opening = sessions_[index].catchup.get();
+    sub.gained = opening && !opening->connected_told;  // the answer names it, not `connected`
+    shard_.metrics().gained_by_command++;
     count_present(index, subscription);
   }
   // Gained meanwhile by the inbox or another command: the stream has the room from there on.
   answer.cut = sub.since ? Sequence{sub.since - 1} : shard_.consumed();
   then(shard_, answer);
+}
+
+void Sessions::gained_in_vain(SessionId id, RoomId room_id, Sequence cut) {
+  uint32_t index = find(id), room = find_room(room_id);
+  uint32_t subscription = index == kNone || room == kNone ? kNone : subscription_of(index, room);
+  if (subscription == kNone) return;
+  Subscription& sub = subscriptions_[subscription];
+  if (sub.gained || sub.since != cut.value + 1) return;
+  if (sub.present) queue_presence({room_id, rooms_[room].name, sessions_[index].user, -1});
+  unsubscribe(index, room);
 }
 
 // ---- time ----

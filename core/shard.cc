@@ -81,16 +81,17 @@ void Shard::dispatch(ShardIndex to, bool credit, MailRef mail) {
     soon_.push_back(std::move(mail));
     return;
   }
-  auto& waiting = outgoing_[index_of(to)];
-  if (waiting.empty() && send_now(to, credit, mail)) return;
-  waiting.push_back({credit, std::move(mail)});
+  Outgoing& waiting = outgoing_[index_of(to)];
+  bool first = waiting.posts.empty() && (!credit || waiting.asks.empty());
+  if (first && send_now(to, credit, mail)) return;
+  (credit ? waiting.asks : waiting.posts).push_back(std::move(mail));
   outgoing_count_++;
   metrics_.mail_waited++;
 }
 
 bool Shard::send_now(ShardIndex to, bool credit, MailRef& mail) {
-  if (credit && credits_ == 0) return false;
-  if (!engine_.shard(to).mailbox_.try_post(mail)) return false;
+  if (credit && credits_ == 0) return metrics_.no_credit++, false;
+  if (!engine_.shard(to).mailbox_.try_post(mail)) return metrics_.mailbox_full++, false;
   if (credit) credits_--;
   metrics_.mail_sent++;
   posted_mask_ |= mask_of(to);
@@ -100,11 +101,15 @@ bool Shard::send_now(ShardIndex to, bool credit, MailRef& mail) {
 void Shard::send_waiting() {
   if (outgoing_count_ == 0) return;
   for (uint32_t to = 0; to < outgoing_.size(); to++) {
-    auto& waiting = outgoing_[to];
-    while (!waiting.empty() && send_now(ShardIndex(to), waiting.front().credit, waiting.front().mail)) {
-      waiting.pop_front();
-      outgoing_count_--;
-    }
+    Outgoing& waiting = outgoing_[to];
+    auto send_all = [&](std::deque<MailRef>& mails, bool credit) {
+      while (!mails.empty() && send_now(ShardIndex(to), credit, mails.front())) {
+        mails.pop_front();
+        outgoing_count_--;
+      }
+    };
+    send_all(waiting.posts, false);
+    if (waiting.posts.empty()) send_all(waiting.asks, true);
   }
 }
 
@@ -282,6 +287,7 @@ void Shard::command(Command command) {
   if (!admit(command)) return reply(command, reply_of(too_fast()));
   if (crowded()) {
     metrics_.refused_overloaded++;
+    metrics_.crowded++;
     return reply(command, reply_of(fail(Code::overloaded, "the server is overloaded; try again shortly")));
   }
   route(std::move(command));

@@ -138,7 +138,7 @@ class Shard {
                request(there, std::move(answer));
              }));
   }
-  // Runs `mail(Shard&)` on `to`. Never lost, in order with asks.
+  // Runs `mail(Shard&)` on `to`. Never lost, in order with other posts, and before asks that come later.
   template <typename F>
   void post(ShardIndex to, F function) {
     dispatch(to, false, make_mail(std::move(function)));
@@ -149,7 +149,10 @@ class Shard {
   // Asks the store, now or when fewer answers are due: like asks of other shards, they have a reserved place
   // in the mailbox. `start` makes exactly one request whose callback is from_history().
   void use_history(std::function<void()> start) {
-    if (history_due_ == history_due_max_) return history_waiting_.push_back(std::move(start));
+    if (history_due_ == history_due_max_) {
+      metrics_.store_queue_full++;
+      return history_waiting_.push_back(std::move(start));
+    }
     history_due_++;
     start();
   }
@@ -189,9 +192,12 @@ class Shard {
     uint64_t received_us;
     std::string tag;
   };
+  // What waits for one other shard: posts for room in its mailbox, asks for a credit too. Posts never wait
+  // for asks, so that what serves another's ask gets through while all credits are out; asks wait for posts.
   struct Outgoing {
-    bool credit;
-    MailRef mail;
+    Outgoing() = default;
+    Outgoing(Outgoing&&) = default;
+    std::deque<MailRef> posts, asks;
   };
   void dispatch(ShardIndex to, bool credit, MailRef mail);
   bool send_now(ShardIndex to, bool credit, MailRef& mail);
@@ -220,7 +226,7 @@ class Shard {
   Homes homes_;
   Sessions sessions_;
   std::deque<MailRef> soon_;
-  std::vector<std::deque<Outgoing>> outgoing_;
+  std::vector<Outgoing> outgoing_;
   uint32_t outgoing_count_ = 0;
   uint32_t credits_;
   uint32_t history_due_ = 0;

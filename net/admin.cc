@@ -41,11 +41,11 @@ void Gateway::on_operator_request(ConnectionId id, const HttpRequest& request) {
     std::string_view path;
     Ask ask;
   };
-  constexpr Known kKnown[] = {
-      {"/metrics", Ask::metrics},       {"/admin/stats", Ask::stats},       {"/admin/rooms", Ask::rooms},
-      {"/admin/room", Ask::room},       {"/admin/sessions", Ask::sessions}, {"/admin/tail", Ask::tail},
-      {"/admin/publish", Ask::publish}, {"/admin/clear", Ask::clear},       {"/admin/kick", Ask::kick},
-      {"/admin/revoke", Ask::revoke}};
+  constexpr Known kKnown[] = {{"/metrics", Ask::metrics},         {"/admin/stats", Ask::stats},
+                              {"/admin/rooms", Ask::rooms},       {"/admin/room", Ask::room},
+                              {"/admin/sessions", Ask::sessions}, {"/admin/tail", Ask::tail},
+                              {"/admin/publish", Ask::publish},   {"/admin/clear", Ask::clear},
+                              {"/admin/kick", Ask::kick},         {"/admin/revoke", Ask::revoke}};
   const Known* known = nullptr;
   for (const Known& each : kKnown)
     if (each.path == path) known = &each;

@@ -295,7 +295,7 @@ TEST_F(RingTest, ARefusalWakesSleepers) {
 using RingDeathTest = RingTest;
 TEST_F(RingDeathTest, WrongOptionsAndClaims) {
   EXPECT_DEATH(make({.slots = 5000}), "broken invariant");
-  EXPECT_DEATH(make({.slots = 1024}), "broken invariant");
+  EXPECT_DEATH(make({.slots = 128}), "broken invariant");
   EXPECT_DEATH(make({.shards = 0}), "broken invariant");
   EXPECT_DEATH(make({.shards = 65}), "broken invariant");
   EXPECT_DEATH(make({.first = Sequence{0}}), "broken invariant");

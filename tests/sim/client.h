@@ -15,8 +15,13 @@
 #include "core/transport.h"
 #include "core/types.h"
 
+namespace twinwire {
+class Sessions;
+}
+
 namespace twinwire::sim {
 
+class Coverage;
 class World;
 struct TruthEvent;
 
@@ -37,6 +42,8 @@ class Client {
   std::string state() const;
   // That connection carries a stream whose successor has begun to send.
   bool replaced(uint32_t shard, ConnectionId id) const;
+  static std::string restless(Sessions& sessions);  // streams there that are not at the live end
+  static void count_states(Sessions& sessions, Coverage& coverage);
 
  private:
   struct Link {
@@ -53,10 +60,12 @@ class Client {
     bool earliest = false;
     std::set<std::string>
         rooms;  // of `connected`: events of these may come, whatever a replay says of memberships
-    SessionId session, wanted;  // what it is, and what it asked to continue
-    bool overlap = false;       // takes over from a stream whose bytes are still being read
-    bool history = false;       // opened with history=N
-    uint64_t moved_to = 0;      // `connected` named another cursor: a reset must say why
+    SessionId session, wanted;                  // what it is, and what it asked to continue
+    bool overlap = false;                       // takes over from a stream whose bytes are still being read
+    bool history = false;                       // opened with history=N
+    bool foreign = false;                       // came with a cursor of another directory
+    std::map<std::string, uint64_t> forbidden;  // rooms lost by a reset: what was decided of them until then
+    uint64_t moved_to = 0;                      // `connected` named another cursor: a reset must say why
   };
   // What a room owes this client: every kept event with start < sequence <= end; from `may` on they may come.
   struct Interval {
@@ -71,6 +80,8 @@ class Client {
     bool stored_wanted = true;
     bool with_session = false;
     bool over_stream = false;
+    uint64_t stream = 0;  // the one that was open then: what the answer says of a stream is said of this one
+    bool conflicts = false;  // another content under an id that is taken
   };
 
   void connect(bool take_over);
@@ -80,6 +91,9 @@ class Client {
   void join_or_leave();
   void load();
   void typing();
+  void act_widely();
+  void create_room();
+  void say_again(bool other_content);
   void heartbeat();
   void issue(Pending pending);
   void parse(Link& link);
@@ -93,6 +107,9 @@ class Client {
   void poll_answer(Link& link, const Reply& reply);
   void follow(const std::string& room, uint64_t may, uint64_t start);
   void follow(const std::string& room, uint64_t start) { follow(room, start, start); }
+  bool by_membership(const std::string& room) const;  // not one of those it names itself
+  bool was_member(const std::string& room, uint64_t sequence) const;
+  uint64_t joined_last(const std::string& room) const;
   void unfollow(const std::string& room, uint64_t end);
   void unfollow_ended(const Link& link);
   void roll_back(uint64_t settled);
@@ -113,11 +130,13 @@ class Client {
   std::map<std::string, Pending> pending_;  // by tag
   std::vector<Pending> unanswered_;         // sends to repeat after a loss
   std::map<std::string, uint64_t> acked_;   // client id → sequence, answered `stored`
+  std::map<std::string, Pending> said_;     // the same ones as they were sent
   std::set<std::string> member_;
   std::set<std::string> asked_;              // rooms it ever asked to join: an answer may have been lost
   std::map<std::string, uint64_t> excused_;  // trimmed, and told
   std::map<std::string, uint64_t> gained_, removed_at_;
-  uint64_t next_tag_ = 1;
+  uint64_t next_tag_ = 1, stream_ = 0;
+  uint64_t repeats_through_ = 0;  // began anew below what it had: up to here events may come again
   uint32_t paused_ = 0;
   uint32_t speed_ = 4096;
   uint32_t polls_empty_ = 0;

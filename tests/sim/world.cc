@@ -1,7 +1,9 @@
 #include "tests/sim/world.h"
 
+#include <bit>
 #include <cstdio>
 
+#include "store/room_reader.h"
 #include "tests/sim/client.h"
 
 namespace twinwire::sim {
@@ -71,21 +73,30 @@ void SimTransport::drop(ConnectionId id) {
 
 World::World(const Options& options, Coverage& coverage)
     : options_(options), coverage_(coverage), random_(options.seed * 7919 + 17), database_(options.seed) {
+  bool interleaved = options.kind == Kind::interleaved;
   shard_count_ = std::array<uint32_t, 5>{1, 1, 2, 3, 5}[random_.below(5)];
-  if (options.interleaved) shard_count_ = 1 + static_cast<uint32_t>(random_.below(2));
+  if (interleaved) shard_count_ = 1 + static_cast<uint32_t>(random_.below(2));
+  if (options.kind == Kind::crowd) shard_count_ = 64;
   config_.server.deliver = random_.chance(400) ? DeliverPolicy::commit : DeliverPolicy::publish;
   config_.limits.commands_per_second = 6000;
   config_.limits.commands_burst = 6000;
   config_.store.give_up_ms = 1000;
-  uint64_t rooms = options.interleaved ? 3 : 1 + random_.below(4);
+  uint64_t rooms = interleaved ? 3 : 1 + random_.below(4);
   for (uint64_t i = 0; i < rooms; i++) rooms_.push_back("room" + std::to_string(i));
   retention_on_ = random_.chance(150);
+  coverage_.hit(shard_count_ == 1    ? "one shard"
+                : shard_count_ == 2  ? "two shards"
+                : shard_count_ == 64 ? "64 shards"
+                                     : "three or five shards");
+  if (interleaved) coverage_.hit("interleaved rooms with shared members");
+  if (tight()) coverage_.hit("tiny bounds");
+  if (tight()) config_.presence.diff_ms = 20;
   start();
   uint64_t clients = 3 + random_.below(6);
   for (uint64_t i = 0; i < clients; i++) {
     std::vector<std::string> followed;
     for (const std::string& room : rooms_)
-      if (random_.chance(options.interleaved ? 700 : 600)) followed.push_back(room);
+      if (random_.chance(interleaved ? 700 : 600)) followed.push_back(room);
     std::string user = "user" + std::to_string(random_.below(clients));  // some users have several devices
     clients_.push_back(std::make_unique<Client>(*this, user, followed, random_.chance(600)));
   }
@@ -96,22 +107,117 @@ World::~World() {
   stop();
 }
 
+// Before its slot is published an event holds one reference for each shard that will read it and one for the
+// writer, beside the publisher's own.
+void World::publishing(const Event& event, uint64_t mask) {
+  auto owed = static_cast<uint32_t>(std::popcount(mask)) + (event.kept() ? 1 : 0) + 1;
+  if (event.references() != owed)
+    miscounted_ = "event " + std::to_string(event.sequence().value) + " is published with " +
+                  std::to_string(event.references()) + " references, of " + std::to_string(owed);
+  event.prepay(2);  // ours, to the end of the life: no wrong count frees it before it is seen
+  counted_.push_back(&event);
+}
+
+// With engine and writer gone, nobody but us holds an event of this life.
+void World::check_references() {
+  for (const Event* event : counted_) {
+    bool wrong = event->references() != 2;
+    if (wrong && miscounted_.empty())
+      miscounted_ = "event " + std::to_string(event->sequence().value) + " is left with " +
+                    std::to_string(event->references()) + " references, of 2";
+    if (wrong) continue;  // leaks, rather than be freed twice
+    event->release();
+    event->release();
+  }
+  counted_.clear();
+}
+
+// As the retention said, or as the disk has it where a commit failed and landed all the same.
+uint64_t World::trimmed_through(const std::string& room) {
+  uint64_t& known = trimmed_[room];
+  if (!wide()) return known;
+  auto marks = store::read_marks(database_, room_id_of(boot_.room_key, "t", room));
+  if (marks) known = std::max(known, marks->trimmed.value);
+  return known;
+}
+
+void World::gather() {
+  Metrics sum;
+  uint64_t joined = 0;
+  for (uint32_t i = 0; i < shard_count_; i++) {
+    sum += shard(i).metrics();
+    joined += shard(i).outboxes().joined_hits;
+  }
+  const std::pair<const char*, uint64_t> counts[] = {
+      {"live to lagging", sum.lagged},
+      {"lagging to live", sum.caught_up},
+      {"held overflow: another round", sum.held_overflows},
+      {"steps put off to the next tick", sum.steps_put_off},
+      {"delivery paused inside a member list", sum.deliveries_paused},
+      {"joined run shared", joined},
+      {"session forgotten", sum.sessions_forgotten},
+      {"room gained by the inbox", sum.gained_by_inbox},
+      {"room gained by a command", sum.gained_by_command},
+      {"removal of a member", sum.removals},
+      {"room forgotten by its home", sum.rooms_forgotten},
+      {"tail dropped its front", sum.tail_dropped},
+      {"read from the store", sum.store_reads},
+      {"typing shed", sum.shed_typing},
+      {"presence shed", sum.shed_presence},
+      {"full ring: claim refused", sum.claims_refused},
+      {"too much mail waits: command refused", sum.crowded},
+      {"mailbox full", sum.mailbox_full},
+      {"no credit for a reply", sum.no_credit},
+      {"too many requests at the store", sum.store_queue_full},
+      {"inbox event waited for the ring", sum.inbox_waited},
+      {"retry of a pending id", sum.retries_pending},
+      {"retry answered from memory", sum.retries_memory},
+      {"retry answered from the store", sum.retries_store},
+      {"command behind an id that the store is asked about", sum.held_behind},
+      {"unsaved: a room's creation", sum.withdrawn_created},
+      {"unsaved: a membership", sum.withdrawn_added},
+      {"unsaved: a membership's end", sum.withdrawn_removed},
+      {"a room could not be loaded at once", sum.room_reloads},
+      {"a user could not be loaded at once", sum.user_reloads},
+  };
+  for (const auto& [what, count] : counts) coverage_.hit(what, count);
+}
+
+// What holds only for a while is looked for now and then.
+void World::sample() {
+  for (uint32_t i = 0; i < shard_count_; i++) Client::count_states(shard(i).sessions(), coverage_);
+  bool failing = durability_->failing(), full = !durability_->accepting() && !failing;
+  if (failing && !failing_) coverage_.hit("store failing");
+  if (!failing && failing_) coverage_.hit("store healed");
+  if (full && !full_) coverage_.hit("backlog of the writer full");
+  failing_ = failing, full_ = full;
+  if (ring_->lease_end() != lease_end_ && lease_end_.value) coverage_.hit("lease renewed");
+  lease_end_ = ring_->lease_end();
+}
+
 void World::start() {
   life_++;
   // A restart may come up with the other policy: the run that ended decides what was lost.
-  if (life_ > 1 && random_.chance(200))
+  if (life_ > 1 && random_.chance(200)) {
     config_.server.deliver =
         policy() == DeliverPolicy::commit ? DeliverPolicy::publish : DeliverPolicy::commit;
+    coverage_.hit("restart with the other policy");
+  }
+  coverage_.hit(policy() == DeliverPolicy::commit ? "deliver = commit" : "deliver = publish");
+  // Room for a few dozen claims between renewals, above what the slack of the shards takes.
+  uint64_t lease_step = tight() ? 2 * (uint64_t{shard_count_} * Ring::kBatchMax + 160) : 1 << 15;
   shared_ = std::make_unique<store::SharedState>(store::IdempotencyFilter::Options{});
   store::BootOptions boot_options;
   boot_options.policy = policy();
-  boot_options.lease_step = 1 << 15;
+  boot_options.lease_step = lease_step;
   boot_options.mutation = options_.mutation;
   auto boot = store::boot(database_, boot_options, clock_, random_, *shared_);
   if (!boot) broken("the store did not boot: " + boot.error().sentence);
   boot_ = *boot;
   Ring::Options ring_options;
   ring_options.slots = 2048;
+  if (tight()) ring_options.slots = std::bit_ceil(2 * shard_count_ * Ring::kBatchMax + 128);
+  if (shard_count_ == 64) ring_options.slots = 1 << 14;
   ring_options.shards = shard_count_;
   ring_options.first = boot_.first;
   ring_options.lease_end = boot_.lease_end;
@@ -123,7 +229,8 @@ void World::start() {
   writer_options.stall_ms = 200;
   writer_options.group_events = 1 + static_cast<uint32_t>(random_.below(40));
   writer_options.backlog_events = 64 + static_cast<uint32_t>(random_.below(400));
-  writer_options.lease_step = 1 << 15;
+  if (tight()) writer_options.backlog_events = 8 + static_cast<uint32_t>(random_.below(40));
+  writer_options.lease_step = lease_step;
   writer_options.room_key = boot_.room_key;
   writer_options.mutation = options_.mutation;
   writer_options.sync = options_.sync;
@@ -151,17 +258,40 @@ void World::start() {
     transports.push_back(transports_.back().get());
     randoms.push_back(randoms_.back().get());
   }
-  Engine::Parts parts{config_, boot_, clock_, *ring_, *durability_, *history_};
-  parts.mutation = options_.mutation;
-  parts.mailbox_requests = options_.mutation == Mutation::none && random_.chance(300) ? 4 : 256;
-  parts.mailbox_credits = random_.chance(300) ? 6 : 256;
-  engine_ = std::make_unique<Engine>(parts, transports, randoms);
+  engine_ = std::make_unique<Engine>(parts(), transports, randoms);
   tapped_ = boot_.first - 1;
   asleep_.assign(shard_count_ + 1, 0);
   learn_fates();
 }
 
+Engine::Parts World::parts() {
+  Engine::Parts parts{config_, boot_, clock_, *ring_, *durability_, *history_};
+  parts.mutation = options_.mutation;
+  parts.watch = this;
+  bool few = random_.chance(300), little = random_.chance(300);
+  parts.mailbox_requests = options_.mutation == Mutation::none && few ? 4 : 256;
+  parts.mailbox_credits = little ? 6 : 256;
+  if (!tight()) return parts;
+  auto between = [this](uint32_t least, uint32_t most) {
+    return least + static_cast<uint32_t>(random_.below(most - least + 1));
+  };
+  parts.mailbox_requests = between(1, 4);
+  parts.mailbox_credits = between(1, 6);
+  Bounds& bounds = parts.bounds;
+  bounds.tail_events = between(1, 12);
+  bounds.dedupe_per_room = between(1, 8);
+  bounds.held_per_sender = between(2, 6);
+  bounds.read_events = between(2, 20);
+  bounds.held_events = between(1, 6);
+  bounds.pushes_per_tick = between(1, 6);
+  bounds.steps_per_tick = between(1, 3);
+  bounds.outgoing = between(1, 6);
+  bounds.waiting_per_room = between(4, 12);
+  return parts;
+}
+
 void World::stop() {
+  if (engine_) gather();
   engine_.reset();
   transports_.clear();
   randoms_.clear();
@@ -172,19 +302,25 @@ void World::stop() {
   ring_.reset();
   durability_.reset();
   shared_.reset();
+  watched_.clear();
+  check_references();
 }
 
 // kill -9 and, for the disk, a power cut: what was not synced may be gone.
 void World::crash() {
-  coverage_.hit("crash");
+  coverage_.hit(policy() == DeliverPolicy::commit ? "crash under commit" : "crash under publish");
   trace("crash");
   tap();
   watch_outcomes();
   watched_.clear();
   for (auto& client : clients_) client->server_gone();
   stop();
+  if (!miscounted_.empty()) broken(miscounted_);
   database_.set_faults({});
+  uint64_t lost = database_.counts().batches_lost;
   database_.crash();
+  coverage_.hit("crash that lost unsynced batches", database_.counts().batches_lost - lost);
+  lease_end_ = {};
   start();
 }
 
@@ -204,6 +340,8 @@ void World::learn_fates() {
     bool there = answer && !answer->events.empty();
     if (there || event.fate == TruthEvent::Fate::pending)
       event.fate = there ? TruthEvent::Fate::stored : TruthEvent::Fate::lost;
+    if (there && event.type == "room.cleared")
+      cleared_[event.room] = std::max(cleared_[event.room], event.sequence);
     coverage_.hit(there ? "after a crash: an open event was stored"
                         : "after a crash: an open event was lost");
   }
@@ -227,7 +365,10 @@ void World::tap() {
     if (tapped_.value <= last_sequence_)
       broken("sequence " + std::to_string(tapped_.value) + " was given twice");
     last_sequence_ = tapped_.value;
-    if (!slot->kept) continue;
+    if (!slot->kept) {
+      coverage_.hit("an event that is not kept");
+      continue;
+    }
     const Event& event = *slot->event;
     TruthEvent truth;
     truth.sequence = tapped_.value;
@@ -239,9 +380,14 @@ void World::tap() {
     truth.exclude = event.exclude();
     truth.exclude_session = event.exclude_session();
     truth_[truth.sequence] = truth;
+    if (event.effect() == EventEffect::room_created) {
+      coverage_.hit("closed or direct room created");
+      created_.push_back(truth.room);
+    }
     watched_.push_back(EventRef::share(slot->event));
   }
   if (ring_->claimed() != tapped_) broken("a claim was not published");
+  if (!miscounted_.empty()) broken(miscounted_);
 }
 
 // What the writer has passed is settled, one way or the other.
@@ -259,6 +405,11 @@ void World::watch_outcomes() {
     TruthEvent& truth = truth_.at(event->sequence().value);
     bool unsaved = event->outcome() == Outcome::unsaved;
     if (unsaved) coverage_.hit("event unsaved");
+    if (unsaved) truth.given_up = true, unsaved_keys_.insert(truth.key);
+    if (!unsaved && event->effect() == EventEffect::room_cleared) {
+      coverage_.hit("room cleared");
+      cleared_[truth.room] = std::max(cleared_[truth.room], truth.sequence);
+    }
     truth.fate = unsaved ? TruthEvent::Fate::unsaved : TruthEvent::Fate::stored;
     return true;
   });
@@ -332,6 +483,7 @@ void World::faults() {
       break;
     case 2:
       now.fail_per_mille = 400;
+      now.fail_landed_per_mille = wide() ? 300 : 0;
       coverage_.hit("fault: commits fail");
       break;
     case 3:
@@ -351,11 +503,14 @@ void World::faults() {
 void World::step() {
   uint64_t what = random_.below(100);
   if (what < 45) {
-    uint32_t i = static_cast<uint32_t>(random_.below(shard_count_));
-    if (asleep_[i] > 0)
-      asleep_[i]--;
-    else
-      shard_step(i);
+    // A crowd of shards takes its turns eight at a time, or a life would end before it began.
+    for (uint32_t n = 0; n < (shard_count_ == 64 ? 8u : 1u); n++) {
+      uint32_t i = static_cast<uint32_t>(random_.below(shard_count_));
+      if (asleep_[i] > 0)
+        asleep_[i]--;
+      else
+        shard_step(i);
+    }
   } else if (what < 65) {
     if (asleep_[shard_count_] > 0)
       asleep_[shard_count_]--;
@@ -374,13 +529,17 @@ void World::step() {
 void World::run() {
   for (uint32_t i = 0; i < options_.steps; i++) {
     step();
-    if (i % 16 == 0) check_shard_invariants();
+    if (i % 16 == 0) check_shard_invariants(), sample();
     if (random_.chance(4)) faults();
     if (random_.chance(1)) crash();
   }
   quiet();
   check_shard_invariants();
   check_end();
+  ModelCounts counts = database_.counts();
+  coverage_.hit("commit failed and landed", counts.failed_landed);
+  stop();
+  if (!miscounted_.empty()) broken(miscounted_);
 }
 
 // Ends all faults and lets everything come to rest.
@@ -409,13 +568,15 @@ void World::quiet() {
     bool settled = durability_->durable() >= ring_->claimed();
     bool read = true;
     for (uint32_t i = 0; i < shard_count_; i++)
-      read = read && ring_->consumed_position(i) >= ring_->claimed();
+      read = read && ring_->consumed_position(i) >= ring_->claimed() &&
+             Client::restless(shard(i).sessions()).empty();
     calm_ = quiet && settled && read ? calm_ + 1 : 0;
     if (calm_ > 60) return;  // longer than a session waits before it tries the store again
   }
   std::string who;
   for (auto& client : clients_)
     if (!client->quiet()) who += " " + client->state();
+  for (uint32_t i = 0; i < shard_count_; i++) who += Client::restless(shard(i).sessions());
   broken("does not come to rest; durable " + std::to_string(durability_->durable().value) + ", claimed " +
          std::to_string(ring_->claimed().value) + "," + who);
 }
@@ -439,8 +600,11 @@ void World::check_history() {
     std::vector<uint64_t> got;
     for (const EventRef& event : answer->events) got.push_back(event->sequence().value);
     std::vector<uint64_t> wanted;
-    for (uint64_t sequence : sequences)
-      if (sequence > answer->trimmed_through.value) wanted.push_back(sequence);
+    for (uint64_t sequence : sequences) {
+      bool gone = sequence < cleared_below(room) && truth_.at(sequence).type.starts_with("message.");
+      if (sequence > answer->trimmed_through.value && !gone) wanted.push_back(sequence);
+    }
+    if (answer->trimmed_through.value) coverage_.hit("room trimmed");
     if (got != wanted)
       broken("history of " + room + " has " + std::to_string(got.size()) + " events, " +
              std::to_string(wanted.size()) + " were stored");

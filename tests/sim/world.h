@@ -22,6 +22,7 @@
 #include "store/history_store.h"
 #include "store/retention.h"
 #include "store/writer.h"
+#include "tests/sim/coverage.h"
 #include "tests/sim/model_database.h"
 
 namespace twinwire::sim {
@@ -55,17 +56,21 @@ class NoWaker : public Waker {
   void wake(uint32_t) override {}
 };
 
-// What a seed ran into, so that a run can say how often each state and fault was reached.
-struct Coverage {
-  std::map<std::string, uint64_t> counts;
-  void hit(const char* what, uint64_t n = 1) { counts[what] += n; }
+// What kind of life a seed has. The number of a seed fixes its kind (main.cc), unless one is named.
+enum class Kind : uint8_t {
+  plain,        // a few rooms, users and shards
+  interleaved,  // rooms with shared members on one or two shards: joined runs, events of other rooms between
+  tight,        // every bound tiny: ring, lease, mailboxes, backlog, tails, reads, ticks
+  wide,         // all that clients can do: closed rooms, clearing, what is not kept, retries, foreign cursors
+  tight_wide,   // both
+  crowd,        // 64 shards
 };
 
 struct Options {
   uint64_t seed = 1;
+  Kind kind = Kind::plain;
   Mutation mutation = Mutation::none;
   store::Sync sync = store::Sync::yes;
-  bool interleaved = false;  // the seed class of rooms with shared members and joined runs
   uint32_t steps = 2500;
   bool trace = false;
 };
@@ -79,6 +84,7 @@ struct TruthEvent {
   Exclude exclude = Exclude::none;
   SessionId exclude_session;
   enum class Fate : uint8_t { pending, stored, unsaved, lost } fate = Fate::pending;
+  bool given_up = false;  // was unsaved once: a crash may show that it had landed, and nobody is owed it
 };
 
 class Client;
@@ -122,7 +128,7 @@ class SimTransport : public Transport {
   std::vector<Send> queued_;
 };
 
-class World {
+class World : private LogWatch {
  public:
   explicit World(const Options& options, Coverage& coverage);
   ~World();
@@ -144,10 +150,7 @@ class World {
     auto it = truth_.find(sequence);
     return it == truth_.end() ? nullptr : &it->second;
   }
-  uint64_t trimmed_through(const std::string& room) const {
-    auto it = trimmed_.find(room);
-    return it == trimmed_.end() ? 0 : it->second;
-  }
+  uint64_t trimmed_through(const std::string& room);
   // Takes in what the log gained and what the writer settled since the last look.
   void observe() {
     tap();
@@ -156,10 +159,19 @@ class World {
   bool alive() const { return engine_ != nullptr; }
   uint64_t run_number() const { return boot_.starts.size(); }
   bool quieting() const { return quieting_; }
+  bool tight() const { return options_.kind == Kind::tight || options_.kind == Kind::tight_wide; }
+  bool wide() const { return options_.kind == Kind::wide || options_.kind == Kind::tight_wide; }
+  bool was_unsaved(const std::string& key) const { return unsaved_keys_.contains(key); }
+  // Of the messages of a room, those below are cleared.
+  uint64_t cleared_below(const std::string& room) const {
+    auto it = cleared_.find(room);
+    return it == cleared_.end() ? 0 : it->second;
+  }
   [[noreturn]] void broken(const std::string& what) const;
   void trace(const std::string& what) const;
   const Options& options() const { return options_; }
   const std::vector<std::string>& room_names() const { return rooms_; }
+  const std::vector<std::string>& created_rooms() const { return created_; }
   // For client ids of messages: unique in the run.
   uint64_t next_key() { return next_key_++; }
 
@@ -178,6 +190,11 @@ class World {
   void check_history();
   void check_shard_invariants();
   void watch_outcomes();
+  void publishing(const Event& event, uint64_t mask) override;
+  void check_references();
+  void sample();
+  void gather();
+  Engine::Parts parts();
 
   const Options options_;
   Coverage& coverage_;
@@ -185,7 +202,7 @@ class World {
   SimClock clock_;
   Config config_;
   uint32_t shard_count_ = 1;
-  std::vector<std::string> rooms_;
+  std::vector<std::string> rooms_, created_;
   ModelDatabase database_;
   NoWaker waker_;
   uint64_t life_ = 0;
@@ -205,15 +222,20 @@ class World {
   std::vector<uint32_t> asleep_;  // shards that are not scheduled for a while
 
   std::map<uint64_t, TruthEvent> truth_;
-  std::map<std::string, uint64_t> trimmed_;
+  std::set<std::string> unsaved_keys_;
+  std::map<std::string, uint64_t> trimmed_, cleared_;
   std::vector<std::unique_ptr<Client>> clients_;
   uint64_t next_key_ = 1;
   uint64_t last_sequence_ = 0;
   bool quieting_ = false;
   bool retention_on_ = false;
   uint32_t calm_ = 0;
-  uint64_t checked_ = 0;           // the newest event whose fate a restart has looked up
-  std::vector<EventRef> watched_;  // kept events whose outcome is still open
+  uint64_t checked_ = 0;               // the newest event whose fate a restart has looked up
+  std::vector<EventRef> watched_;      // kept events whose outcome is still open
+  std::vector<const Event*> counted_;  // every event of this life, with two references of ours
+  std::string miscounted_;             // what publishing() found
+  bool failing_ = false, full_ = false;
+  Sequence lease_end_;
 };
 
 }  // namespace twinwire::sim
