@@ -69,9 +69,11 @@ double median(std::vector<double> values) {
 
 void Row::add(const Figures& figures, bool as_control) {
   auto& to = as_control ? again : samples;
-  for (const auto& [name, value] : figures) {
-    const auto found =
-        std::find_if(to.begin(), to.end(), [&](const auto& each) { return each.first == name; });
+  for (const auto& figure : figures) {
+    const auto& [name, value] = figure;
+    const auto found =  // clang 14 lets no lambda hold a name of a structured binding
+        std::find_if(to.begin(), to.end(),
+                     [&figure](const auto& each) { return each.first == figure.first; });
     if (found == to.end()) {
       to.emplace_back(name, std::vector<double>{value});
     } else {

@@ -277,7 +277,8 @@ test('WebSocket: without an identity it is closed with 4401 after the time-out',
 });
 
 test('the rate limit tells how long to wait, over both carriers', async () => {
-  const limited = await Server.start({ rates: true });
+  // So slow that what is earned meanwhile counts for little, on any machine.
+  const limited = await Server.start({ rates: true, args: ['--limits.commands_per_second', '1'] });
   try {
     const feed = npmWebSocket(`${limited.wsUrl}/ws?id=fast`);
     await feed.event('connected');
@@ -285,7 +286,7 @@ test('the rate limit tells how long to wait, over both carriers', async () => {
       Array.from({ length: 150 }, () => feed.command('typing.start', { room: 'rate' })),
     );
     const refused = replies.filter((reply) => !reply.success);
-    assert.ok(refused.length >= 20 && refused.length <= 60, `${refused.length} refused of 150`);
+    assert.ok(refused.length >= 30 && refused.length <= 50, `${refused.length} refused of 150`);
     for (const reply of refused) {
       assert.equal(reply.code, 'rate_limited');
       assert.equal(reply.retryable, true);

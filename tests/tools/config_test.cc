@@ -363,6 +363,7 @@ TEST(Cli, ExitCodes) {
       {{"--help"}, 0, "print-config"},
       {{"serve", "--help"}, 0, ""},
       {{"version"}, 0, "twinwire "},
+      {{"--version"}, 0, "twinwire "},
       {{"check-config"}, 0, "fine"},
       {{"print-config"}, 0, "[server]"},
       {{"token"}, 2, "no token is needed"},

@@ -61,6 +61,8 @@ class Parser {
     add_command("print-config", Command::print_config, "print the configuration in effect, commented");
     add_token_command();
     add_command("version", Command::version, "print the version");
+    app_.add_flag_callback(
+        "--version", [this] { request_.command = Command::version; }, "print the version");
   }
 
   // The request, or the exit code where there is nothing more to do.

@@ -145,8 +145,8 @@ Result<HttpAnswer> HttpPost::exchange(std::string_view body, const HttpPostField
   const auto& message = parser.get();
   answer.status = static_cast<int>(message.result_int());
   answer.retry_after = std::string(message[http::field::retry_after]);
-  // Nobody needs the body: one of known size is read over, so that the connection can be kept; for any other the
-  // connection ends. (Beast 1.74 also aborts on a last chunk that comes in two pieces.)
+  // Nobody needs the body: one of known size is read over, so that the connection can be kept; for any other
+  // the connection ends. (Beast 1.74 also aborts on a last chunk that comes in two pieces.)
   if (!parser.is_done() && !parser.chunked() && parser.content_length()) {
     c.done.reset();
     http::async_read(c.stream, c.buffer, parser, [&c](Error_code error, size_t) { c.done = error; });
