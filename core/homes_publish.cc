@@ -272,7 +272,9 @@ bool Homes::answer_when_settled(Room& room, const Name& member, Command& command
 
 void Homes::answer_event(const Command& command, const Event& event, bool stored, bool duplicate,
                          AnswerShape shape) {
+  constexpr size_t kAround = 128;
   Reply reply;
+  reply.body.reserve(kAround + event.data().size());
   JsonObject object(reply.body);
   object.field("success", true).field("eventId", shard_.cursor(event.sequence()).text());
   if (shape == AnswerShape::data && event.data().size() > 2) {
