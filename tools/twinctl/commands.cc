@@ -213,7 +213,7 @@ int check_config(const std::string& path, bool json) {
                             .environment = {environ, variables},
                             .out = out,
                             .err = err,
-                            .run_server = [](const Config&) { return kExitFailure; }});
+                            .run_server = [](const Config&, const auto&) { return kExitFailure; }});
   std::vector<std::string> mistakes;
   std::istringstream lines(err.str());
   for (std::string line; std::getline(lines, line);) {
