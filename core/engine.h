@@ -16,6 +16,7 @@
 #include "core/limits.h"
 #include "core/mailbox.h"
 #include "core/mutation.h"
+#include "core/rates.h"
 #include "core/revocations.h"
 #include "core/ring.h"
 #include "core/transport.h"
@@ -65,6 +66,7 @@ class Engine {
   History& history() { return parts_.history; }
   const Parts& parts() const { return parts_; }
   const Bounds& bounds() const { return parts_.bounds; }
+  TenantRates& tenant_rates() { return tenant_rates_; }  // any shard
   bool mutated(Mutation m) const { return parts_.mutation == m; }
 
   Revocations& revocations() { return revocations_; }
@@ -79,6 +81,7 @@ class Engine {
   std::vector<std::unique_ptr<Shard>> shards_;
   Rights default_rights_;
   Revocations revocations_;
+  TenantRates tenant_rates_;
   std::atomic<bool> draining_{false};
   uint64_t started_ms_;
 };

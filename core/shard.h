@@ -75,10 +75,8 @@ class Shard {
   }
   bool has_stream(ConnectionId connection) { return sessions_.on_connection(connection) != kNone; }
   void command(Command command);
-  // Takes one command from what the connection may send now; false: it is too fast. command() does it unless
-  // the command is `paid`.
-  bool admit(const Command& command);
-  static Error too_fast();
+  // Elements of an array, each the parameters of a command like `like`; answered as one, in order.
+  void batch(const Command& like, const std::vector<std::string>& elements, const NameLimits& names);
 
   // ---- what operators ask (gather.cc, listing.cc); `then` runs here ----
   void gather(std::function<void(Shard&, const Totals&)> then);
@@ -191,6 +189,8 @@ class Shard {
     uint32_t generation;
     uint64_t received_us;
     std::string tag;
+    std::shared_ptr<Batch> batch;  // that the command is an element of, at `place`
+    uint32_t place;
   };
   // What waits for one other shard: posts for room in its mailbox, asks for a credit too. Posts never wait
   // for asks, so that what serves another's ask gets through while all credits are out; asks wait for posts.
@@ -211,6 +211,7 @@ class Shard {
   void deliver_reply(const Asked& asked, const Reply& reply);
   void observe_writes();
   void run_chores();
+  std::optional<Reply> too_fast(const Command& command);
 
   // Constant after construction.
   Engine& engine_;

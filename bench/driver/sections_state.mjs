@@ -167,7 +167,8 @@ export function idle(report) {
           '>base MiB',
           '>user bytes each',
           '>kernel bytes a pair',
-          '>of these armed',
+          '>a bare pair',
+          '>armed',
           '>idle CPU',
           '>broadcast reached',
           '>in ms',
@@ -178,6 +179,7 @@ export function idle(report) {
           (hold.baseBytes / 2 ** 20).toFixed(1),
           whole(hold.userBytesPerConnection),
           whole(hold.slabBytesPerPair),
+          whole(hold.slabBytesPerBarePair),
           whole(hold.armed),
           Number.isFinite(hold.idleCpuPercent) ? `${hold.idleCpuPercent.toFixed(2)} %` : '–',
           whole(hold.broadcastReached),
@@ -185,6 +187,9 @@ export function idle(report) {
           whole(hold.broadcastCpuNs),
         ]),
       ),
+    );
+    out.push(
+      'User space: private memory of the server, after less before. Kernel: active objects of the slab caches of sockets, files, polls and small allocations, both ends of a connection, beside 15,000 bare pairs of the same run. *Armed*: what the server waits with, `io_kiocb` and the node of a registered file. Heartbeat 60 s.\n',
     );
     const most = holds.filter(({ hold }) => hold.connections >= 10_000 && hold.connections <= 45_000).at(-1)?.hold;
     if (most) {

@@ -220,6 +220,7 @@ void Client::disconnect() {
 }
 
 void Client::server_gone() {
+  marks_.clear();
   link_ = Link{};
   old_ = Link{};
   for (auto& [tag, pending] : pending_) unanswered_.push_back(std::move(pending));
@@ -284,15 +285,6 @@ void Client::load() {
   pending.command = world_.random().chance(500) ? "messages.load" : "rooms.load";
   pending.room = world_.room_names()[0];
   pending.json = pending.command == "rooms.load" ? "{}" : "{\"room\":\"" + pending.room + "\",\"limit\":20}";
-  issue(std::move(pending));
-}
-
-void Client::typing() {
-  Pending pending;
-  pending.kind = Pending::Kind::other;
-  pending.command = "typing.start";
-  pending.room = world_.room_names()[0];
-  pending.json = "{\"room\":\"" + pending.room + "\"}";
   issue(std::move(pending));
 }
 

@@ -81,7 +81,8 @@ class Client {
     bool with_session = false;
     bool over_stream = false;
     uint64_t stream = 0;  // the one that was open then: what the answer says of a stream is said of this one
-    bool conflicts = false;  // another content under an id that is taken
+    bool conflicts = false;    // another content under an id that is taken
+    uint64_t asked_after = 0;  // receipts: what the server had said when it was asked
   };
 
   void connect(bool take_over);
@@ -94,6 +95,8 @@ class Client {
   void act_widely();
   void create_room();
   void say_again(bool other_content);
+  void change_or_mark();
+  void on_mark(const Pending& pending, std::string_view body);
   void heartbeat();
   void issue(Pending pending);
   void parse(Link& link);
@@ -134,6 +137,7 @@ class Client {
   std::set<std::string> member_;
   std::set<std::string> asked_;              // rooms it ever asked to join: an answer may have been lost
   std::map<std::string, uint64_t> excused_;  // trimmed, and told
+  std::map<std::string, uint64_t> marks_;    // by command and room: up to where the server said
   std::map<std::string, uint64_t> gained_, removed_at_;
   uint64_t next_tag_ = 1, stream_ = 0;
   uint64_t repeats_through_ = 0;  // began anew below what it had: up to here events may come again

@@ -70,6 +70,7 @@ void Client::on_answer(const std::string& tag, const std::string& body) {
       world_.broken("a message was refused for good: " + body);
     return;
   }
+  if (pending.command.starts_with("receipts.")) return on_mark(pending, body);
   if (pending.kind == Pending::Kind::join && pending.with_session) {
     std::string from = text_of(answer, "lastEventId");
     // The stream has the room from here on; the inbox tells the user's other sessions.

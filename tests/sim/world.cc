@@ -365,7 +365,7 @@ void World::tap() {
     if (tapped_.value <= last_sequence_)
       broken("sequence " + std::to_string(tapped_.value) + " was given twice");
     last_sequence_ = tapped_.value;
-    if (!slot->kept) {
+    if (!slot->kept || slot->marker) {
       coverage_.hit("an event that is not kept");
       continue;
     }
@@ -378,6 +378,7 @@ void World::tap() {
     truth.key = event.client_id();
     truth.subject = event.subject().text();
     truth.exclude = event.exclude();
+    truth.about = event.about().value;
     truth.exclude_session = event.exclude_session();
     truth_[truth.sequence] = truth;
     if (event.effect() == EventEffect::room_created) {
@@ -613,6 +614,7 @@ void World::check_history() {
 
 void World::check_end() {
   check_history();
+  check_changes();
   for (auto& client : clients_) client->check_end();
 }
 
