@@ -79,7 +79,8 @@ Result<BridgedCommand> bridge_command(const CommandAlias& alias, std::string_vie
   }
   if (!alias.wrap.empty()) body.add(alias.wrap, text);
   for (const auto& [name, json] : alias.set) body.add(name, json);
-  bool addressed = body.has("room") || body.has("conversationId") || body.has("to") || body.has("user");
+  // "to" names a user within a room.
+  bool addressed = body.has("room") || body.has("conversationId") || body.has("user");
   if (!room.empty() && !addressed) body.add("room", json_string(room));
   return BridgedCommand{std::move(*command), body.finish()};
 }

@@ -38,7 +38,7 @@ TEST(BridgeIn, TheWholeBecomesAMember) {
   EXPECT_EQ(translated(kTypes.at("webrtc-signal"), R"({"targetId":"bob","sdp":"v=0"})"),
             R"(signal.send {"sdp":"v=0","to":"bob","data":{"targetId":"bob","sdp":"v=0"}})");
   EXPECT_EQ(translated(kTypes.at("webrtc-signal"), R"({"to":"bob","data":1})", "", "lobby"),
-            R"(signal.send {"to":"bob","data":1})");
+            R"(signal.send {"to":"bob","data":1,"room":"lobby"})");
 }
 
 TEST(BridgeIn, ConstantsWhereTheMessageHasNone) {

@@ -139,13 +139,20 @@ Result<HttpAnswer> HttpPost::exchange(std::string_view body, const HttpPostField
   c.done.reset();
   http::response_parser<http::string_body>& parser = c.parser.emplace();
   parser.body_limit(kAnswerMax);
-  http::async_read(c.stream, c.buffer, parser, [&c](Error_code error, size_t) { c.done = error; });
+  http::async_read_header(c.stream, c.buffer, parser, [&c](Error_code error, size_t) { c.done = error; });
   if (!c.run(until, stop)) return failed("no answer from");
   HttpAnswer answer;
   const auto& message = parser.get();
   answer.status = static_cast<int>(message.result_int());
   answer.retry_after = std::string(message[http::field::retry_after]);
-  if (!parser.keep_alive()) connection_.reset();
+  // Nobody needs the body: one of known size is read over, so that the connection can be kept; for any other
+  // the connection ends. (Beast 1.74 also aborts on a last chunk that comes in two pieces.)
+  if (!parser.is_done() && !parser.chunked() && parser.content_length()) {
+    c.done.reset();
+    http::async_read(c.stream, c.buffer, parser, [&c](Error_code error, size_t) { c.done = error; });
+    if (!c.run(until, stop)) return failed("no whole answer from");
+  }
+  if (!parser.is_done() || !parser.keep_alive()) connection_.reset();
   return answer;
 }
 

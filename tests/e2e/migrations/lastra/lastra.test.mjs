@@ -113,7 +113,7 @@ test('L7 L18 ping is answered with pong', async () => {
   }
 });
 
-test('L8 a client from which nothing comes is disconnected', async () => {
+test('L8 X5 a client from which nothing comes is disconnected', async () => {
   const socket = webSocket(`${server.wsUrl}/api/chat?id=still&heartbeat=10`, { autoPong: false });
   const began = Date.now();
   const closed = await socket.until((h) => h.named('close')[0], 'the end', 40000);

@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 
 import { call, eventSource, Once, startApp, webSocket } from '../../../support/migration.mjs';
 import { Receiver } from '../../../support/receiver.mjs';
+import { secret, token } from '../../../support/tokens.mjs';
 
 let server;
 let receiver;
@@ -255,5 +256,19 @@ test('X1 persist then deliver, or deliver then persist: a setting, and both deli
     } finally {
       await own.stop();
     }
+  }
+});
+
+test('M27 tokens on connections: then ?id= is not looked at', async () => {
+  const own = await startApp('matchbook', {
+    args: ['--auth.mode', 'jwt', '--auth.algorithms', 'HS256', '--auth.secret', secret, '--auth.query_token=true'],
+  });
+  const client = webSocket(`${own.wsUrl}/ws?id=mallory&token=${token('ann')}`);
+  try {
+    assert.equal((await client.next('connected')).userId, 'ann');
+    assert.equal((await call(own, '/send-message?id=ann', { conversationId: 'x', content: 'x' })).status, 401);
+  } finally {
+    client.close();
+    await own.stop();
   }
 });

@@ -281,7 +281,7 @@ test('Q7 Q35 X4 before: its WebSocket clients go on with {type, payload} both wa
   }
 });
 
-test('Q55 X8 X7 X5 in parallel: both transports for one user, each message handled exactly once', async () => {
+test('Q55 X8 X7 in parallel: both transports for one user, each message handled exactly once', async () => {
   const { id, user, other } = await conversation();
   const client = new Once();
   const byEvents = sse(other);
@@ -331,7 +331,7 @@ test('Q57 connections by transport and events delivered are counted', async () =
   }
 });
 
-test('Q5 Q49 the server keeps the stream alive: something comes within the heartbeat it announced', async () => {
+test('Q5 Q49 X5 the server keeps the stream alive: something comes within the heartbeat it announced', async () => {
   const response = await fetch(`${server.url}/api/events?${as('quiet2')}&heartbeat=10`);
   const reader = response.body.getReader();
   const began = Date.now();
