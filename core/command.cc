@@ -13,44 +13,54 @@ namespace {
 struct FieldName {
   std::string_view wire;
   std::string_view other;  // also accepted
+  std::string_view doc;    // what it means, wherever it is a parameter
 };
 
 // In the order of Field.
 constexpr std::array<FieldName, static_cast<size_t>(Field::count_)> kNames{{
-    {"room", "conversationId"},
-    {"user", ""},
-    {"users", ""},
-    {"content", ""},
-    {"encryptedContent", ""},
-    {"type", ""},
-    {"fileUrl", ""},
-    {"fileName", ""},
-    {"fileSize", ""},
-    {"replyTo", ""},
-    {"clientId", ""},
-    {"ack", ""},
-    {"exclude", ""},
-    {"limit", ""},
-    {"before", ""},
-    {"after", ""},
-    {"join", ""},
-    {"participantIds", ""},
-    {"name", ""},
-    {"isGroup", ""},
-    {"open", ""},
-    {"state", ""},
-    {"data", ""},
-    {"ephemeral", ""},
-    {"session", ""},
-    {"id", ""},
-    {"token", ""},
-    {"userId", ""},
-    {"userName", ""},
-    {"messageId", ""},
-    {"upTo", ""},
-    {"camera", ""},
-    {"mic", ""},
-    {"screen", ""},
+    {"room", "conversationId", "The room's id."},
+    {"user", "", "A user's id."},
+    {"users", "", "The ids of users, at most 256."},
+    {"content", "", "The message's text."},
+    {"encryptedContent", "",
+     "The message's text as the client has encrypted it; the server does not look into it."},
+    {"type", "", "A name of the application's own."},
+    {"fileUrl", "", "Where an attached file is."},
+    {"fileName", "", "What an attached file is called."},
+    {"fileSize", "", "The attached file's size in bytes."},
+    {"replyTo", "", "The id of the message that this one answers."},
+    {"clientId", "",
+     "Names this command for a retry: repeated by the same sender in the same room it gives the "
+     "first answer again, with `duplicate`. On POST also the header `Idempotency-Key`."},
+    {"ack", "",
+     "When to answer: `stored` once it is synced to disk (the default), `accepted` once it has its place "
+     "in the order."},
+    {"exclude", "",
+     "Who is not told: `connection` the naming session, also in replays, `user` the sender, `none` "
+     "nobody (the default)."},
+    {"limit", "", "How many at most; 50 if it is left out."},
+    {"before", "", "Only what is older than this eventId or time."},
+    {"after", "", "Only what is newer than this eventId or time; the oldest first."},
+    {"join", "", "The naming session's stream follows the room from the answer's `lastEventId` on."},
+    {"participantIds", "", "The ids of the other participants, at most 256."},
+    {"name", "", "What people see as the room's name; of an open room also its id."},
+    {"isGroup", "", "A group also with one other participant, instead of the direct room of the two."},
+    {"open", "", "A room that anybody may join, with `name` as its id."},
+    {"state", "", "Any JSON, at most 1024 bytes; null takes it back."},
+    {"data", "", "Any JSON."},
+    {"ephemeral", "", "Delivered to who listens now, and neither stored nor replayed."},
+    {"session", "", "A session of the user's."},
+    {"id", "", "In mode none: the user's id."},
+    {"token", "", "A token."},
+    {"userId", "", "The user's id."},
+    {"userName", "", "The user's name for people."},
+    {"messageId", "", "The message's `id`: the eventId of its `message.created`."},
+    {"upTo", "", "The eventId up to which it holds, that event included; marks never go back."},
+    {"camera", "", "Whether the camera is on; unchanged if it is left out."},
+    {"mic", "", "Whether the microphone is on; unchanged if it is left out."},
+    {"screen", "", "Whether the screen is shared; unchanged if it is left out."},
+    {"to", "", "The id of the user it is for."},
+    {"history", "", "What new members of a closed room may read: `full`, or what came `since_joined`."},
 }};
 
 constexpr size_t kListMax = 256;
@@ -107,6 +117,9 @@ Result<std::string> text_value(const FieldSpec& spec, const JsonPart& value, con
     case Shape::event_type:
       if (!is_event_type(text)) return invalid(spec, "must be 1 to 64 of A-Z a-z 0-9 _ . : -");
       break;
+    case Shape::event_id:
+      if (!Cursor::parse(text)) return invalid(spec, "must be an eventId");
+      break;
     default:
       if (text.size() > 64) return invalid(spec, "must be an eventId or a time");
   }
@@ -159,6 +172,8 @@ Result<std::vector<std::string>> names_of(const FieldSpec& spec, const JsonPart&
 }  // namespace
 
 std::string_view wire_name(Field field) { return kNames[static_cast<size_t>(field)].wire; }
+std::string_view other_name(Field field) { return kNames[static_cast<size_t>(field)].other; }
+std::string_view doc_of(Field field) { return kNames[static_cast<size_t>(field)].doc; }
 
 uint64_t Args::number(Field field, uint64_t otherwise) const {
   if (!has(field)) return otherwise;
@@ -238,6 +253,26 @@ Result<Args> decode_args(const CommandRow& row, std::string_view json, const Nam
     args.set(spec.field, std::move(*decoded));
   }
   return args;
+}
+
+std::optional<Reply> Batch::take(uint32_t place, const Reply& reply) {
+  TW_CHECK(place < answers.size() && answers[place].empty());
+  answers[place] = reply.body;
+  if (reply.code != Code::ok && code == Code::ok) code = reply.code;
+  if (--missing > 0) return std::nullopt;
+  Reply whole{code, {}, 0};
+  JsonObject object(whole.body);
+  object.field("success", code == Code::ok);
+  if (code != Code::ok) {
+    object.field("error", "not every event of the batch was published: see results");
+    object.field("code", word_of(code)).field("retryable", retryable(code));
+    if (retryable(code)) whole.retry_after_seconds = 1;
+  }
+  std::string& out = object.begin("results");
+  for (size_t i = 0; i < answers.size(); i++) out.append(i ? "," : "[").append(answers[i]);
+  out += ']';
+  object.end();
+  return whole;
 }
 
 const CommandRow* find_command(std::string_view name) {

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,7 +20,7 @@
 
 namespace twinwire {
 
-// Every parameter any command has, once. The wire name is in the table of command.cc.
+// Every parameter any command has, once. The wire name and what it means are in the table of command.cc.
 enum class Field : uint8_t {
   room,
   user,
@@ -55,6 +56,8 @@ enum class Field : uint8_t {
   camera,
   mic,
   screen,
+  to,
+  history,
   count_
 };
 
@@ -70,6 +73,7 @@ enum class Shape : uint8_t {
   boolean,
   object,          // any JSON value, kept as raw JSON
   cursor_or_time,  // an eventId, a messageId, or an RFC 3339 time
+  event_id,        // an eventId or a messageId
 };
 
 struct FieldSpec {
@@ -127,6 +131,16 @@ enum class By : uint8_t { users, anyone };
 
 struct CommandRow;
 
+// Commands that came as one and are answered as one: the answers arrive in any order. Touched on the origin's
+// shard only.
+struct Batch {
+  std::vector<std::string> answers;
+  uint32_t missing = 0;
+  Code code = Code::ok;  // of the first that failed
+  // Takes one answer; the whole one with the last.
+  std::optional<Reply> take(uint32_t place, const Reply& reply);
+};
+
 // One command on its way. Made by the gateway, run on `row->where`, answered to `origin`'s connection.
 struct Command {
   const CommandRow* row = nullptr;
@@ -137,11 +151,21 @@ struct Command {
   ShardIndex origin{};
   ConnectionId connection = kNoConnection;  // on origin; answers go there
   uint32_t connection_generation = 0;       // answers to a connection that has gone are dropped
-  std::string answer_fields;  // at home: what the answer says beside the event's id, inside of an object
-  std::string tag;            // WS: the raw JSON of "id" ("" when absent)
+  std::string answer_fields;     // at home: what the answer says beside the event's id, inside of an object
+  std::string tag;               // WS: the raw JSON of "id" ("" when absent)
+  std::shared_ptr<Batch> batch;  // that it is an element of, at `place`
+  uint32_t place = 0;
 };
 
 class Shard;
+
+// One member of an object that the server sends, for the documentation (core/schema.h says how `type` is
+// read).
+struct DocMember {
+  std::string_view name;
+  std::string_view type;
+  std::string_view doc;
+};
 
 struct CommandRow {
   std::string_view name;  // "messages.send"; POST /api/messages/send
@@ -153,11 +177,17 @@ struct CommandRow {
   std::span<const FieldSpec> fields;
   // Runs on the shard that `where` names. Answers now or later by Shard::reply; owns the command.
   void (*run)(Shard& shard, Command command);
+  std::string_view doc;               // what it does, in a sentence or two
+  std::span<const DocMember> result;  // what the answer holds beside "success"
 };
 
 std::span<const CommandRow> command_table();
 const CommandRow* find_command(std::string_view name);
+// Whether an array of parameters is a batch of such commands.
+inline bool takes_batch(const CommandRow& row) { return row.name == "events.publish"; }
 std::string_view wire_name(Field field);
+std::string_view other_name(Field field);  // also understood; "" if there is none
+std::string_view doc_of(Field field);      // a sentence
 
 struct NameLimits {
   uint32_t room_name_bytes = 128;

@@ -57,23 +57,170 @@ constexpr FieldSpec kAuth[] = {
     {Field::user_id, Shape::user_name},
     {Field::user_name, Shape::text, false, kNameMax},
 };
+constexpr FieldSpec kMessage{Field::message_id, Shape::event_id, true};
+constexpr FieldSpec kEdit[] = {
+    kRoom, kMessage, {Field::content, Shape::text}, {Field::encrypted_content, Shape::text}, kClientId,
+    kAck,  kExclude,
+};
+constexpr FieldSpec kDelete[] = {kRoom, kMessage, kClientId, kAck, kExclude};
+constexpr FieldSpec kInvite[] = {kRoom, {Field::users, Shape::user_names, true}};
+constexpr FieldSpec kRemove[] = {kRoom, {Field::user, Shape::user_name, true}};
+constexpr FieldSpec kUpdate[] = {
+    kRoom,
+    {Field::name, Shape::text, false, kNameMax},
+    {Field::history, Shape::word, false, 0, "full|since_joined"},
+};
+constexpr FieldSpec kReceipt[] = {kRoom, {Field::up_to, Shape::event_id, true}};
+constexpr FieldSpec kMedia[] = {
+    kRoom, {Field::camera, Shape::boolean}, {Field::mic, Shape::boolean}, {Field::screen, Shape::boolean}};
+constexpr FieldSpec kSignal[] = {
+    {Field::room, Shape::room_name}, {Field::to, Shape::user_name}, {Field::data, Shape::object, true}};
 constexpr FieldSpec kPresenceSet[] = {kRoom, {Field::state, Shape::object, true}};
 
+// ---- what answers hold ----
+
+constexpr DocMember kEventIdIs{"eventId", "eventId", "The event that it became."};
+constexpr DocMember kStored{"stored", "boolean", "Whether it is synced to disk."};
+constexpr DocMember kDuplicate{"duplicate", "boolean?", "It had been done before under this clientId."};
+constexpr DocMember kRoomIs{"room", "Room", "The room."};
+constexpr DocMember kLastEventId{
+    "lastEventId", "eventId?",
+    "From here on the naming session's stream has the room; absent where it had it "
+    "already, or no session was named."};
+constexpr DocMember kMessageResult[] = {
+    kEventIdIs, {"message", "Message", "The message as it is now."}, kStored, kDuplicate};
+constexpr DocMember kPublishResult[] = {kEventIdIs, kStored, kDuplicate};
+constexpr DocMember kLoadResult[] = {
+    {"messages", "[Message]", "Oldest first, each in its newest state; of a deleted one its tombstone."},
+    {"hasMore", "boolean", "There are more in the direction that was asked for."},
+    {"receipts", "[Receipt]", "Up to where users have received and read, at most 200, the newest."},
+    {"lastEventId", "eventId",
+     "The position that the answer shows; a stream resumed from it misses nothing."}};
+constexpr DocMember kCreateResult[] = {kRoomIs, {"existing", "boolean?", "The room was there before."}};
+constexpr DocMember kRoomsResult[] = {{"rooms", "[RoomOfUser]", "The one that changed last comes first."}};
+constexpr DocMember kJoinResult[] = {kRoomIs, kLastEventId};
+constexpr DocMember kLeaveResult[] = {{"left", "boolean", "False: the user was no member."}};
+constexpr DocMember kInviteResult[] = {
+    kEventIdIs, kRoomIs, {"added", "[text]", "Who was no member before."}, kStored};
+constexpr DocMember kRemoveResult[] = {kEventIdIs, {"removed", "boolean", "Always true."}, kStored};
+constexpr DocMember kUpdateResult[] = {kEventIdIs, kRoomIs, kStored};
+constexpr DocMember kEventResult[] = {kEventIdIs, kStored};
+constexpr DocMember kPresenceResult[] = {{"users", "[PresentUser]", "At most 1000."},
+                                         {"count", "integer", "How many are present."}};
+constexpr DocMember kReceiptResult[] = {{"receipt", "Marks", "The user's marks as they are now."}};
+constexpr DocMember kSignalResult[] = {
+    {"delivered", "boolean", "Somebody has a stream open that it goes to."}};
+constexpr DocMember kSessionResult[] = {
+    {"sessionId", "text", "The session."},
+    {"userId", "text", "Its user."},
+    {"state", "text", "`live`, `replaying`, `lagging`, `joining` or `detached`."},
+    {"lastEventId", "eventId", "Where its stream stands."},
+    {"rooms", "[text]", "What its stream follows."},
+    {"expiresAt", "time?", "When its token ends."}};
+
+constexpr DocMember kAuthResult[] = {{"userId", "text", "Who this is."},
+                                     {"expiresAt", "time?", "Until when."}};
+
 constexpr CommandRow kTable[] = {
-    {"messages.send", Where::room, By::anyone, Right::write, kSend, messages_send},
-    {"messages.load", Where::session, By::anyone, Right::read, kLoad, messages_load},
-    {"events.publish", Where::here, By::anyone, Right::none, kPublish, events_publish},
-    {"rooms.create", Where::here, By::users, Right::none, kCreate, rooms_create},
-    {"rooms.load", Where::user, By::users, Right::none, {}, rooms_load},
-    {"rooms.join", Where::session, By::users, Right::read, kRoomOnly, rooms_join},
-    {"rooms.leave", Where::room, By::users, Right::none, kRoomOnly, rooms_leave},
-    {"rooms.clear", Where::room, By::anyone, Right::manage, kRoomOnly, rooms_clear},
-    {"typing.start", Where::room, By::users, Right::write, kRoomOnly, typing_start},
-    {"typing.stop", Where::room, By::users, Right::write, kRoomOnly, typing_stop},
-    {"presence.list", Where::room, By::anyone, Right::presence, kRoomOnly, presence_list},
-    {"presence.set", Where::room, By::users, Right::presence, kPresenceSet, presence_set},
-    {"auth.refresh", Where::session, By::users, Right::none, kAuth, auth_refresh},
-    {"session.info", Where::session, By::users, Right::none, {}, session_info},
+    {"messages.send", Where::room, By::anyone, Right::write, kSend, messages_send,
+     "Sends a message: one of `content`, `encryptedContent` and `fileUrl` at least.", kMessageResult},
+    {"messages.load", Where::session, By::anyone, Right::read, kLoad, messages_load,
+     "The newest messages of a room, or those before or after a mark.", kLoadResult},
+    {"messages.edit", Where::room, By::anyone, Right::write, kEdit, messages_edit,
+     "Gives an own message another text (with the right `manage` anybody's, but in direct rooms): `content`, "
+     "`encryptedContent` or both; which of them is left out becomes null. The room is told "
+     "`message.updated`.",
+     kMessageResult},
+    {"messages.delete", Where::room, By::anyone, Right::write, kDelete, messages_delete,
+     "Deletes an own message (with the right `manage` anybody's, but in direct rooms). The room is told "
+     "`message.deleted`, and what loads it later gets a tombstone.",
+     kMessageResult},
+    {"events.publish", Where::here, By::anyone, Right::none, kPublish, events_publish,
+     "Publishes an event of the application's own to a `room`, or to all streams of a `user`. A JSON array "
+     "of such parameters is a batch of at most `limits.batch_events`: `results` holds an answer for each, in "
+     "order.",
+     kPublishResult},
+    {"rooms.create", Where::here, By::users, Right::none, kCreate, rooms_create,
+     "Creates a room of the user and the participants. With one other participant it is the direct room of "
+     "the two, the same one whoever creates it.",
+     kCreateResult},
+    {"rooms.load",
+     Where::user,
+     By::users,
+     Right::none,
+     {},
+     rooms_load,
+     "The rooms that the user is a member of.",
+     kRoomsResult},
+    {"rooms.join", Where::session, By::users, Right::read, kRoomOnly, rooms_join,
+     "Makes the user a member: all the user's sessions follow the room, now and later.", kJoinResult},
+    {"rooms.leave", Where::room, By::users, Right::none, kRoomOnly, rooms_leave,
+     "Ends the user's membership.", kLeaveResult},
+    {"rooms.invite", Where::room, By::anyone, Right::manage, kInvite, rooms_invite,
+     "Makes others members. Who is one already stays as they are.", kInviteResult},
+    {"rooms.remove", Where::room, By::anyone, Right::manage, kRemove, rooms_remove,
+     "Ends another's membership: delivery stops at the event `room.member_removed`, and their streams are "
+     "told `reset` `forbidden`.",
+     kRemoveResult},
+    {"rooms.update", Where::room, By::anyone, Right::manage, kUpdate, rooms_update,
+     "Gives the room another name, or another rule for what new members may read (which holds for streams "
+     "that open later).",
+     kUpdateResult},
+    {"rooms.clear", Where::room, By::anyone, Right::manage, kRoomOnly, rooms_clear,
+     "Removes all messages of the room.", kEventResult},
+    {"typing.start",
+     Where::room,
+     By::users,
+     Right::write,
+     kRoomOnly,
+     typing_start,
+     "The user types; it ends with `typing.stop`, a message, or after `typing.clear_ms`.",
+     {}},
+    {"typing.stop",
+     Where::room,
+     By::users,
+     Right::write,
+     kRoomOnly,
+     typing_stop,
+     "The user no longer types.",
+     {}},
+    {"presence.list", Where::room, By::anyone, Right::presence, kRoomOnly, presence_list,
+     "Who is present in the room.", kPresenceResult},
+    {"presence.set",
+     Where::room,
+     By::users,
+     Right::presence,
+     kPresenceSet,
+     presence_set,
+     "What the room is shown of the user beside being present, for as long as they are.",
+     {}},
+    {"receipts.delivered", Where::room, By::users, Right::read, kReceipt, receipts_delivered,
+     "The user has received everything up to that event.", kReceiptResult},
+    {"receipts.read", Where::room, By::users, Right::read, kReceipt, receipts_read,
+     "The user has read everything up to that event.", kReceiptResult},
+    {"media.set",
+     Where::room,
+     By::users,
+     Right::presence,
+     kMedia,
+     media_set,
+     "What the user has switched on in the room; it ends with the user's presence.",
+     {}},
+    {"signal.send", Where::here, By::anyone, Right::write, kSignal, signal_send,
+     "Something fleeting for all devices of a user, or of everybody in a room. `to` without `room` needs a "
+     "room that both are members of; with `room` the other must be a member of it or present in it.",
+     kSignalResult},
+    {"auth.refresh", Where::session, By::users, Right::none, kAuth, auth_refresh,
+     "Gives the named session's stream a newer token of the same user; in mode none only says who this is.",
+     kAuthResult},
+    {"session.info",
+     Where::session,
+     By::users,
+     Right::none,
+     {},
+     session_info,
+     "How the named session stands.",
+     kSessionResult},
 };
 
 }  // namespace

@@ -48,20 +48,20 @@ void at_room(Shard& shard, Command command, const Name& name, Right right,
   });
 }
 
-namespace {
-
 Exclude exclude_of(const Command& command) {
   std::string_view word = command.args.text(Field::exclude);
   if (word == "user") return Exclude::user;
   return word == "connection" && !command.session.none() ? Exclude::connection : Exclude::none;
 }
 
+namespace {
+
 // Names of events that only the engine gives.
 bool is_own_type(std::string_view type) {
   for (std::string_view own : {"connected", "bye", "reset", "typing", "ping", "pong", "reply"})
     if (type == own) return true;
-  for (std::string_view prefix :
-       {"auth.", "message.", "room.", "presence.", "receipt.", "media.", "call.", "bot.", "ai.", "stream."})
+  for (std::string_view prefix : {"auth.", "message.", "room.", "presence.", "receipt.", "media.", "signal",
+                                  "call.", "bot.", "ai.", "stream."})
     if (type.starts_with(prefix)) return true;
   return false;
 }
@@ -91,6 +91,20 @@ std::string message_data(Shard& shard, const Command& command, uint32_t& place) 
   message.text_or_null("clientId", args.text(Field::client_id));
   message.field("createdAt", created).field("updatedAt", created).end();
   return data + "}";
+}
+
+const Event& newest_state(const Event& created, const std::vector<MessageChange>& changes) {
+  const Event* newest = &created;
+  for (const MessageChange& change : changes)
+    if (change.message == created.sequence() && change.event->sequence() > newest->sequence())
+      newest = change.event.get();
+  return *newest;
+}
+
+std::string_view message_in(const Event& event) {
+  constexpr std::string_view kBefore = "{\"message\":";
+  std::string_view data = event.data();
+  return data.substr(kBefore.size(), data.size() - kBefore.size() - 1);
 }
 
 void messages_send(Shard& shard, Command command) {
@@ -176,6 +190,7 @@ std::optional<Mark> parse_mark(std::string_view text) {
 // enough.
 struct Load {
   Command command;
+  std::string receipts;
   Name room;
   Sequence floor;  // nothing at or below
   Sequence upto;   // nothing above
@@ -185,6 +200,7 @@ struct Load {
   uint32_t pages = 0;
   std::string last_event_id;
   std::vector<EventRef> messages;  // in the order of reading
+  std::vector<MessageChange> changes;
 };
 
 void load_page(Shard& shard, std::shared_ptr<Load> load);
@@ -196,8 +212,7 @@ void answer_load(Shard& shard, Load& load, bool more) {
   for (const EventRef& event : load.messages) {
     if (!first) fields += ',';
     first = false;
-    std::string_view data = event->data();  // {"message":{…}}
-    fields += data.substr(sizeof("{\"message\":") - 1, data.size() - sizeof("{\"message\":"));
+    fields += message_in(newest_state(*event, load.changes));
   }
   fields += more ? "],\"hasMore\":true" : "],\"hasMore\":false";
   if (load.last_event_id.empty()) {
@@ -205,7 +220,7 @@ void answer_load(Shard& shard, Load& load, bool more) {
     if (!load.messages.empty()) last = std::max(last, load.messages.back()->sequence());
     load.last_event_id = shard.cursor(last).text();
   }
-  fields += ",\"lastEventId\":\"" + load.last_event_id + "\"";
+  fields += ",\"receipts\":" + load.receipts + ",\"lastEventId\":\"" + load.last_event_id + "\"";
   accept(shard, load.command, fields);
 }
 
@@ -232,6 +247,7 @@ bool take_page(Load& load, const ReadAnswer& page) {
 void page_read(Shard& shard, std::shared_ptr<Load> load, const ReadAnswer& page) {
   if (page.failed)
     return refuse(shard, load->command, Code::storage_unavailable, "the history cannot be read now");
+  load->changes.insert(load->changes.end(), page.changes.begin(), page.changes.end());
   bool enough = take_page(*load, page);
   if (load->messages.size() > load->limit) {
     load->messages.pop_back();
@@ -247,7 +263,7 @@ void page_read(Shard& shard, std::shared_ptr<Load> load, const ReadAnswer& page)
 }
 
 void load_page(Shard& shard, std::shared_ptr<Load> load) {
-  ReadRequest request{shard.room_id(load->room), load->floor, load->upto, 256, 4 << 20, !load->forward};
+  ReadRequest request{shard.room_id(load->room), load->floor, load->upto, 256, 4 << 20, !load->forward, true};
   shard.ask<std::shared_ptr<const ReadAnswer>>(
       shard.index(),
       [name = load->room, request](Shard& home, Answer<std::shared_ptr<const ReadAnswer>> answer) {
@@ -281,6 +297,7 @@ void load_at_home(Shard& shard, Command command, std::optional<Sequence> cut) {
                             *load->before->sequence - std::min<uint64_t>(1, load->before->sequence->value));
     if (load->after && load->after->sequence) load->floor = std::max(load->floor, *load->after->sequence);
     if (cut) load->last_event_id = home.cursor(*cut).text();
+    load->receipts = home.homes().receipts_json(room, kReceiptsListed);
     load->command = std::move(asked);
     load_page(home, std::move(load));
   });

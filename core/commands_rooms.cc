@@ -1,4 +1,4 @@
-// rooms.create, rooms.load, rooms.join, rooms.leave, rooms.clear.
+// rooms.*: create, load, join, leave, invite, remove, update, clear.
 #include <fmt/format.h>
 #include <xxhash.h>
 
@@ -18,6 +18,8 @@ std::string Homes::room_json(const Room& room, bool with_participants) {
   object.field("id", room.name.text()).text_or_null("name", room.title);
   object.field("kind", kKinds[static_cast<size_t>(room.kind)])
       .field("isGroup", room.kind == RoomKind::closed);
+  bool since_joined = room.kind == RoomKind::closed && room.history == HistoryAccess::since_joined;
+  object.field("history", since_joined ? "since_joined" : "full");
   object.text_or_null("createdBy", room.created_by)
       .field("createdAt", format_timestamp(room.created_wall_ms));
   object.field("updatedAt", format_timestamp(room.updated_wall_ms));
@@ -58,17 +60,11 @@ Result<EventRef> add_member(Shard& home, Room& room, const Name& user, const Nam
   Membership membership{room.id, room.name, room.kind, (*event)->sequence()};
   Homes::InboxEvent told{
       user, std::string(inbox_type), std::string(room.name.text()),
-      "{\"userId\":" + json_string(user.text()) + ",\"room\":" + Homes::room_json(room, true) + "}", true};
+      "{\"userId\":" + json_string(user.text()) + ",\"room\":" + Homes::room_json(room, true) + "}"};
   home.post(home.home_of(home.inbox_id(user)), [user, membership, told](Shard& shard) {
     shard.homes().membership_changed(user, membership, true, told);
   });
   return event;
-}
-
-// The newest event's outcome answers the command, with `fields` in the answer.
-void answer_when_stored(Room& room, Command command, std::string fields) {
-  command.answer_fields = std::move(fields);
-  room.unsettled.back().command = std::make_unique<Command>(std::move(command));
 }
 
 }  // namespace
@@ -89,7 +85,7 @@ void join_at_home(Shard& shard, Command command, std::string last_event_id) {
     fields += Homes::room_json(room, true);
     if (!last_event_id.empty()) fields += ",\"lastEventId\":\"" + last_event_id + "\"";
     if (known) return accept(home, asked, fields);
-    answer_when_stored(room, std::move(asked), std::move(fields));
+    Homes::answer_when_stored(room, std::move(asked), std::move(fields));
   });
 }
 
@@ -120,33 +116,116 @@ void rooms_join(Shard& shard, Command command) {
       });
 }
 
-// ---- rooms.leave, rooms.clear ----
+// ---- rooms.leave, rooms.remove ----
+
+namespace {
+
+// A slot of the log: delivery to the user stops exactly there.
+void remove_member(Shard& home, Room& room, Command& asked, const Name& user, std::string answer) {
+  std::string data = "{\"userId\":" + json_string(user.text()) + "}";
+  EventDraft draft;
+  draft.type = "room.member_removed";
+  draft.shown_room = room.name.text();
+  draft.data = data;
+  draft.user = asked.who.user;
+  draft.kind = EventKind::removal;
+  draft.effect = EventEffect::member_removed;
+  draft.subject = user;
+  auto event = home.homes().publish(room, draft);
+  if (!event) return home.reply(asked, reply_of(event.error()));
+  Homes::answer_when_stored(room, std::move(asked), std::move(answer));
+  home.homes().member_gone(room, user);
+}
+
+}  // namespace
 
 void rooms_leave(Shard& shard, Command command) {
   at_room(shard, std::move(command), [](Shard& home, Room& room, Command& asked) {
     if (home.homes().waits_behind(room, asked)) return;
     const Name user = asked.who.user;
     if (!room.is_member(user)) return accept(home, asked, "\"left\":false");
-    std::string data = "{\"userId\":" + json_string(user.text()) + "}";
-    EventDraft draft;
-    draft.type = "room.member_removed";
-    draft.shown_room = room.name.text();
-    draft.data = data;
-    draft.user = user;
-    draft.kind = EventKind::removal;
-    draft.effect = EventEffect::member_removed;
-    draft.subject = user;
-    auto event = home.homes().publish(room, draft);
-    if (!event) return home.reply(asked, reply_of(event.error()));
-    room.members.erase(user);
-    Membership membership{room.id, room.name, room.kind, (*event)->sequence()};
-    Homes::InboxEvent told{user, "room.member_removed", std::string(room.name.text()), data, true};
-    home.post(home.home_of(home.inbox_id(user)), [user, membership, told](Shard& there) {
-      there.homes().membership_changed(user, membership, false, told);
-    });
-    answer_when_stored(room, std::move(asked), "\"left\":true");
+    remove_member(home, room, asked, user, "\"left\":true");
   });
 }
+
+void rooms_remove(Shard& shard, Command command) {
+  at_room(shard, std::move(command), [](Shard& home, Room& room, Command& asked) {
+    if (home.homes().waits_behind(room, asked)) return;
+    const Name user(asked.who.user.tenant(), asked.args.text(Field::user));
+    if (room.kind == RoomKind::direct)
+      return refuse(home, asked, Code::conflict, "a direct room is its two users': nobody can be removed");
+    if (!room.is_member(user))
+      return refuse(home, asked, Code::not_found, "'user' is no member of this room");
+    remove_member(home, room, asked, user, "\"removed\":true");
+  });
+}
+
+// ---- rooms.invite ----
+
+void rooms_invite(Shard& shard, Command command) {
+  at_room(shard, std::move(command), [](Shard& home, Room& room, Command& asked) {
+    if (home.homes().waits_behind(room, asked)) return;
+    if (room.kind == RoomKind::direct)
+      return refuse(home, asked, Code::conflict, "a direct room is its two users': create a group instead");
+    if (asked.args.list().empty())
+      return refuse(home, asked, Code::invalid_argument, "'users' must name somebody");
+    std::string added = "\"added\":[";
+    bool any = false;
+    for (const std::string& name : asked.args.list()) {
+      Name user(asked.who.user.tenant(), name);
+      if (room.is_member(user)) continue;
+      // The ring's reserve: an invitation of many is not left half done for want of room.
+      auto priority = any ? Ring::Priority::control : Ring::Priority::normal;
+      auto event = add_member(home, room, user, asked.who.user, priority, "room.member_added");
+      if (!event) return home.reply(asked, reply_of(event.error()));
+      if (any) added += ',';
+      any = true;
+      append_json_string(added, name);
+    }
+    std::string fields = "\"room\":" + Homes::room_json(room, true) + "," + added + "]";
+    if (!any) return accept(home, asked, fields);
+    Homes::answer_when_stored(room, std::move(asked), std::move(fields));
+  });
+}
+
+// ---- rooms.update ----
+
+void rooms_update(Shard& shard, Command command) {
+  if (!command.args.has(Field::name) && !command.args.has(Field::history))
+    return refuse(shard, command, Code::invalid_argument, "'name' or 'history' is required");
+  at_room(shard, std::move(command), [](Shard& home, Room& room, Command& asked) {
+    if (home.homes().waits_behind(room, asked)) return;
+    if (room.kind == RoomKind::direct)
+      return refuse(home, asked, Code::conflict, "a direct room has neither a name nor settings");
+    if (asked.args.has(Field::history) && room.kind != RoomKind::closed)
+      return refuse(home, asked, Code::conflict, "an open room's history is always full");
+    RoomRecord record = room.record();
+    if (asked.args.has(Field::name)) record.title = asked.args.text(Field::name);
+    if (asked.args.has(Field::history))
+      record.history =
+          asked.args.text(Field::history) == "full" ? HistoryAccess::full : HistoryAccess::since_joined;
+    std::string encoded = record.encode(), former = room.record().encode();
+    room.apply(record);
+    room.updated_wall_ms = home.wall_ms();
+    std::string shown = Homes::room_json(room, false), data = "{\"room\":" + shown + "}";
+    EventDraft draft;
+    draft.type = "room.updated";
+    draft.shown_room = room.name.text();
+    draft.data = data;
+    draft.user = asked.who.user;
+    draft.effect = EventEffect::room_updated;
+    draft.room_record = encoded;
+    auto event = home.homes().publish(room, draft);
+    if (!event) {
+      room.apply(*RoomRecord::decode(former));
+      return home.reply(asked, reply_of(event.error()));
+    }
+    room.unsettled.back().record_before = std::move(former);
+    Homes::answer_when_stored(room, std::move(asked), "\"room\":" + shown);
+  });
+}
+
+// ---- rooms.clear ----
 
 void rooms_clear(Shard& shard, Command command) {
   at_room(shard, std::move(command), [](Shard& home, Room& room, Command& asked) {
@@ -160,7 +239,7 @@ void rooms_clear(Shard& shard, Command command) {
     draft.effect = EventEffect::room_cleared;
     auto event = home.homes().publish(room, draft);
     if (!event) return home.reply(asked, reply_of(event.error()));
-    answer_when_stored(room, std::move(asked), "");
+    Homes::answer_when_stored(room, std::move(asked), "");
   });
 }
 
@@ -212,12 +291,7 @@ void create_at_home(Shard& home, Room& room, Command& asked, const NewRoom& want
     room.title = wanted.title;
     room.created_by = asked.who.user.text();
     room.created_wall_ms = home.wall_ms();
-    RoomRecord record;
-    record.kind = room.kind;
-    record.title = room.title;
-    record.created_by = room.created_by;
-    record.created_wall_ms = room.created_wall_ms;
-    std::string encoded = record.encode(), data = "{\"room\":" + Homes::room_json(room, false) + "}";
+    std::string encoded = room.record().encode(), data = "{\"room\":" + Homes::room_json(room, false) + "}";
     EventDraft draft;
     draft.type = "room.created";
     draft.shown_room = room.name.text();
@@ -226,8 +300,7 @@ void create_at_home(Shard& home, Room& room, Command& asked, const NewRoom& want
     draft.effect = EventEffect::room_created;
     draft.room_record = encoded;
     if (auto event = home.homes().publish(room, draft); !event) {
-      room.created_by.clear();
-      room.kind = RoomKind::open;
+      room.apply(RoomRecord());
       return home.reply(asked, reply_of(event.error()));
     }
   }
@@ -241,7 +314,7 @@ void create_at_home(Shard& home, Room& room, Command& asked, const NewRoom& want
   std::string fields = "\"room\":" + Homes::room_json(room, true);
   if (existing) fields += ",\"existing\":true";
   if (!added) return accept(home, asked, fields);
-  answer_when_stored(room, std::move(asked), std::move(fields));
+  Homes::answer_when_stored(room, std::move(asked), std::move(fields));
 }
 
 }  // namespace
@@ -289,31 +362,61 @@ struct Summary {
   std::string json;  // empty: the room is not to be shown
 };
 
+// One room on its way into the list: its newest message is looked for page by page.
+struct Summarising {
+  Name room;
+  Sequence floor, upto;
+  Summary summary;
+  uint32_t pages = 0;
+  Answer<Summary> answer;
+};
+
+void find_last_message(Shard& home, std::shared_ptr<Summarising> asked);
+
+void last_page_read(Shard& home, std::shared_ptr<Summarising> asked, const ReadAnswer& page) {
+  Summary& summary = asked->summary;
+  const Event* message = nullptr;
+  for (const EventRef& event : page.events) {
+    summary.updated_wall_ms = std::max(summary.updated_wall_ms, event->wall_ms());
+    if (event->type() == "message.created") message = event.get();
+  }
+  if (!message && page.more && !page.events.empty() && ++asked->pages < kLastMessagePagesMax) {
+    asked->upto = page.events.front()->sequence() - 1;
+    return find_last_message(home, std::move(asked));
+  }
+  summary.json.pop_back();
+  summary.json += ",\"lastMessage\":";
+  summary.json += message ? message_in(newest_state(*message, page.changes)) : "null";
+  summary.json += "}";
+  asked->answer(home, std::move(summary));
+}
+
+void find_last_message(Shard& home, std::shared_ptr<Summarising> asked) {
+  ReadRequest last{home.room_id(asked->room), asked->floor, asked->upto, 16, 1 << 20, true, true};
+  home.ask<std::shared_ptr<const ReadAnswer>>(
+      home.index(),
+      [name = asked->room, last](Shard& there, Answer<std::shared_ptr<const ReadAnswer>> read) {
+        there.homes().read(name, last, std::move(read));
+      },
+      [asked](Shard& there, const std::shared_ptr<const ReadAnswer>& page) {
+        last_page_read(there, asked, *page);
+      });
+}
+
 void summarise(Shard& home, const Name& name, const Identity& who, Answer<Summary> answer) {
   home.homes().with_room(home.room_id(name), name, [&home, name, who, answer](Room& room) {
     if (!home.homes().may(who, room, Right::read)) return answer(home, Summary{});
-    std::string json = Homes::room_json(room, true);
-    uint64_t updated = room.updated_wall_ms;
-    ReadRequest last{room.id, {0}, home.barrier(), 16, 1 << 20, true};
-    home.ask<std::shared_ptr<const ReadAnswer>>(
-        home.index(),
-        [name, last](Shard& there, Answer<std::shared_ptr<const ReadAnswer>> read) {
-          there.homes().read(name, last, std::move(read));
-        },
-        [json, updated, answer](Shard& there, const std::shared_ptr<const ReadAnswer>& page) {
-          Summary summary{updated, json};
-          summary.json.pop_back();
-          summary.json += ",\"lastMessage\":";
-          std::string message = "null";
-          for (const EventRef& event : page->events) {
-            summary.updated_wall_ms = std::max(summary.updated_wall_ms, event->wall_ms());
-            if (event->type() != "message.created") continue;
-            std::string_view data = event->data();
-            message = data.substr(sizeof("{\"message\":") - 1, data.size() - sizeof("{\"message\":"));
-          }
-          summary.json += message + "}";
-          answer(there, std::move(summary));
-        });
+    auto asked = std::make_shared<Summarising>();
+    asked->room = name;
+    Sequence from = room.readable_from(who.user);
+    asked->floor = from.value ? from - 1 : from;
+    asked->upto = home.barrier();
+    asked->summary.updated_wall_ms = room.updated_wall_ms;
+    asked->summary.json = Homes::room_json(room, true);
+    asked->summary.json.pop_back();
+    asked->summary.json += ",\"receipt\":" + home.homes().receipt_json(room, who.user) + "}";
+    asked->answer = answer;
+    find_last_message(home, std::move(asked));
   });
 }
 
@@ -328,6 +431,7 @@ void answer_list(Shard& shard, RoomList& list) {
                    [](const Summary& a, const Summary& b) { return a.updated_wall_ms > b.updated_wall_ms; });
   std::string fields = "\"rooms\":[";
   for (const Summary& room : list.rooms) {
+    if (room.json.empty()) continue;
     if (fields.back() != '[') fields += ',';
     fields += room.json;
   }
@@ -340,7 +444,7 @@ void rooms_load(Shard& shard, Command command) {
   Name user = command.who.user;
   auto list = std::make_shared<RoomList>();
   list->command = std::move(command);
-  shard.homes().with_user(user, [&shard, list](UserHome& home) {
+  shard.homes().with_user(user, [&shard, user, list](UserHome& home) {
     if (home.load_failed())
       return refuse(shard, list->command, Code::storage_unavailable,
                     "your rooms cannot be read now; try again shortly");

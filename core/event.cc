@@ -124,6 +124,7 @@ class EventCoder {
     event->subject_ = draft_.subject;
     event->wall_ms_ = draft_.wall_ms;
     event->content_hash_ = draft_.content_hash;
+    event->about_ = draft_.about;
     event->sse_size_ = static_cast<uint32_t>(sse_.size());
     event->ws_size_ = static_cast<uint32_t>(ws_size);
     event->ws_header_ = static_cast<uint8_t>(header.size());

@@ -33,15 +33,21 @@ enum class EventKind : uint8_t {
 // What the store records beside the event, in the same batch (subject() is the user concerned).
 enum class EventEffect : uint8_t {
   none,
-  member_added,    // membership record (room, subject, since = this sequence) and the user's index
-  member_removed,  // both removed
-  room_created,    // room record from room_record()
-  room_updated,    // likewise
-  room_cleared,    // messages below this sequence are no longer read, then purged
+  member_added,     // membership record (room, subject, since = this sequence) and the user's index
+  member_removed,   // both removed
+  room_created,     // room record from room_record()
+  room_updated,     // likewise
+  room_cleared,     // messages below this sequence are no longer read, then purged
+  message_changed,  // an edit or a deletion: that the message about() has a newer state here
 };
 
 // Which of the log's promises the event takes part in, and what is shed first.
-enum class EventClass : uint8_t { kept, ephemeral, state };  // state: typing and presence, shed first
+enum class EventClass : uint8_t {
+  kept,       // stored, replayed
+  ephemeral,  // delivered once
+  state,      // typing, presence, media: shed first, told as a whole on a stream's return
+  marker,     // a receipt: state whose last value per user and kind the store keeps (about()); never replayed
+};
 
 // Settled once by the writer (release), read by the room's home and, under `commit`, by every consumer
 // (acquire).
@@ -64,6 +70,8 @@ struct EventDraft {
   std::string_view room_record;  // for room_created/updated: the store's room record (opaque here)
   std::string_view client_id;    // idempotency key, may be empty
   uint64_t content_hash = 0;     // of what the client sent, to tell a retry from a conflict
+  Sequence about;                // message_changed: the message; marker: up to where
+  bool writer_only = false;      // a marker that the room is told of otherwise
   Exclude exclude = Exclude::none;
   SessionId exclude_session;  // with Exclude::connection
   // Offsets in `data` where the 14 hex digits of the event's own sequence stand (message.id), at most one.
@@ -91,10 +99,13 @@ class Event {
   EventEffect effect() const { return effect_; }
   EventClass event_class() const { return class_; }
   bool kept() const { return class_ == EventClass::kept; }
+  bool marker() const { return class_ == EventClass::marker; }
   uint64_t wall_ms() const { return wall_ms_; }
   Exclude exclude() const { return exclude_; }
   SessionId exclude_session() const { return exclude_session_; }
   uint64_t content_hash() const { return content_hash_; }
+  // Known to whoever has the event from the log, not to who read it from the store.
+  Sequence about() const { return about_; }
 
   std::string_view sse() const { return {bytes(), sse_size_}; }
   std::string_view ws() const { return {bytes() + sse_size_, ws_size_}; }
@@ -156,6 +167,7 @@ class Event {
   SessionId exclude_session_;
   uint64_t wall_ms_ = 0;
   uint64_t content_hash_ = 0;
+  Sequence about_;
 };
 
 // Shared ownership of an Event. Copying counts atomically; moving does not.

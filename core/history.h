@@ -27,11 +27,19 @@ struct ReadRequest {
   uint32_t max_events = 256;
   uint32_t max_bytes = 256 << 10;
   bool newest = false;
+  bool changes = false;  // also the newest edit or deletion of each message that the answer holds
   bool operator==(const ReadRequest&) const = default;
 };
 
+// The newest event that changed a message (`message.updated`, `message.deleted`), whatever the range read.
+struct MessageChange {
+  Sequence message;  // the `message.created`
+  EventRef event;
+};
+
 struct ReadAnswer {
-  std::vector<EventRef> events;  // outcome stored
+  std::vector<EventRef> events;        // outcome stored
+  std::vector<MessageChange> changes;  // of several of one message the newest counts
   bool more = false;         // cut by a limit: the range holds further events (beyond, or with newest before)
   Sequence trimmed_through;  // as persisted now
   bool failed = false;       // the store could not read; nothing is known
@@ -43,6 +51,15 @@ enum class HistoryAccess : uint8_t { since_joined, full };
 struct Member {
   Name user;
   Sequence since;  // of the member_added event
+};
+
+// Up to where one user has received and read a room (last one wins; they never go back).
+struct Receipt {
+  Sequence delivered, read;
+};
+struct UserReceipt {
+  Name user;
+  Receipt receipt;
 };
 
 // A room as the store knows it. `exists` is false for a room never heard of.
@@ -57,6 +74,7 @@ struct RoomRecord {
   Sequence trimmed_through, cleared_through;
   Sequence last_kept;  // newest kept event, or trimmed_through if that is newer; 0 if neither
   std::vector<Member> members;
+  std::vector<UserReceipt> receipts;
   bool failed = false;
 
   // The opaque form that travels in EventDraft::room_record (kind, history, title, creator, created time).

@@ -61,13 +61,11 @@ void Homes::loaded(RoomId id, std::unique_ptr<RoomRecord> record) {
     // Of a room whose creation was never stored there may be events and members, but no record: it does not
     // exist.
     room.existed = !is_reserved_room(room.name.text()) || record->kind != RoomKind::open;
-    if (!is_inbox(room.name)) room.kind = record->kind;
-    room.history = record->history;
-    room.title = record->title;
-    room.created_by = record->created_by;
-    room.created_wall_ms = record->created_wall_ms;
+    room.apply(*record);
+    if (is_inbox(room.name)) room.kind = RoomKind::inbox;
     room.updated_wall_ms = record->updated_wall_ms;
     for (Member& member : record->members) room.members.emplace(member.user, member.since);
+    for (UserReceipt& line : record->receipts) room.made_marks().receipts.emplace(line.user, line.receipt);
   }
   room.trimmed_through = record->trimmed_through;
   room.last_kept = record->last_kept;
@@ -141,6 +139,7 @@ void Homes::join_room(RoomId id, const Name& name, const Identity& who, ShardInd
     out.trimmed_through = room.trimmed_through;
     out.readable_from = observer ? Sequence{0} : room.readable_from(who.user);
     out.kind = room.kind;
+    out.stateful = !room.typing.empty() || (room.marks && !room.marks->media.empty());
     answer(shard_, std::move(out));
   });
 }
@@ -292,6 +291,7 @@ void Homes::read_loaded(Room& room, const ReadRequest& wanted,
   request.after = std::max(request.after, room.trimmed_through);
   auto out = std::make_shared<ReadAnswer>();
   out->trimmed_through = room.trimmed_through;
+  if (request.changes) room.tail.collect_changes(shard_.barrier(), out->changes);
   Sequence first = room.tail.first();
   bool store_needed = request.after + 1 < first && request.upto > request.after;
   if (!request.newest && !store_needed) {
@@ -315,25 +315,30 @@ void Homes::read_loaded(Room& room, const ReadRequest& wanted,
   request.upto = std::min(request.upto, first - 1);
   room.busy++;
   shard_.metrics().store_reads++;
-  shard_.use_history([this, request, wanted, answer, tail = std::move(tail)] {
-    shard_.history().read(
-        request, shard_.from_history<std::shared_ptr<const ReadAnswer>>(
-                     [answer, tail, wanted](Shard& shard, std::shared_ptr<const ReadAnswer> stored) mutable {
-                       shard.homes().store_read_done(wanted, std::move(tail), std::move(stored), answer);
-                     }));
+  shard_.use_history([this, request, wanted, answer, tail = std::move(tail), changes = out->changes] {
+    shard_.history().read(request, shard_.from_history<std::shared_ptr<
+                                       const ReadAnswer>>([answer, tail, changes, wanted](
+                                                              Shard& shard, std::shared_ptr<const ReadAnswer>
+                                                                                stored) mutable {
+      shard.homes().store_read_done(wanted, {std::move(tail), std::move(changes)}, std::move(stored), answer);
+    }));
   });
 }
 
-void Homes::store_read_done(const ReadRequest& wanted, std::vector<EventRef> tail,
+void Homes::store_read_done(const ReadRequest& wanted, OfTail of_tail,
                             std::shared_ptr<const ReadAnswer> stored,
                             const Answer<std::shared_ptr<const ReadAnswer>>& answer) {
   Room& room = *rooms_.at(wanted.room);
   room.busy--;
   if (stored->failed) return answer(shard_, std::move(stored));
   room.trimmed_through = std::max(room.trimmed_through, stored->trimmed_through);
-  if (tail.empty() || (stored->more && !wanted.newest)) return answer(shard_, std::move(stored));
+  bool cut_off = stored->more && !wanted.newest;
+  if ((of_tail.events.empty() || cut_off) && of_tail.changes.empty())
+    return answer(shard_, std::move(stored));
   auto out = std::make_shared<ReadAnswer>(*stored);
-  for (EventRef& event : tail) {
+  for (MessageChange& change : of_tail.changes) out->changes.push_back(std::move(change));
+  if (cut_off) return answer(shard_, std::move(out));
+  for (EventRef& event : of_tail.events) {
     if (out->events.size() >= wanted.max_events) {
       out->more = true;
       break;
@@ -417,11 +422,12 @@ void Homes::sweep() {
   }
 }
 
-bool Homes::unused_since(const Room& room, Millis since) {
+bool Homes::unused_since(const Room& room, Millis since) const {
   bool inbox = room.kind == RoomKind::inbox;
   bool used = room.busy || !room.unsettled.empty() || !room.present.empty() || !room.typing.empty() ||
               !room.held.empty() || !room.loaded || !room.when_loaded.empty() || (room.mask && !inbox);
-  return !used && room.idle_since <= since;
+  bool unwritten = room.marks && room.marks->written_by > shard_.durability().durable();
+  return !used && !unwritten && room.idle_since <= since;
 }
 
 }  // namespace twinwire

@@ -33,6 +33,7 @@ struct JoinAnswer {
   Sequence readable_from;  // reads of this user start here
   RoomKind kind = RoomKind::open;
   Rights rights;
+  bool stateful = false;  // somebody types there, or shows something
   bool followed = false;  // Sessions::follow_by_command: the stream had the room already
   static JoinAnswer failed(Code code) {
     JoinAnswer answer;
@@ -62,6 +63,15 @@ struct RoomState {
   std::string typing_json;  // data of a `typing` event, empty if nobody types
   bool anyone_types = false;
   std::string presence_json;  // data of a `presence.diff` with the count
+  std::string media_json;     // data of a `media.state` with all who show something; empty if nobody ever did
+  bool anyone_shows = false;
+  std::string receipts_json;  // data of a `receipt.diff` with the newest, empty if there are none
+};
+
+// A message with its newest change. `created` is empty where the room has no such message.
+struct FoundMessage {
+  EventRef created, change;
+  bool failed = false;  // the store could not be read
 };
 
 class Homes {
@@ -107,10 +117,16 @@ class Homes {
                            Ring::Priority priority = Ring::Priority::normal);
   // Publishes a command's event: idempotency first, then the claim; answers now or when it is stored. The
   // answer holds the event's id, and with `data` the fields of the event's data too ({"message":…}).
+  // With `refusal` only a retry is answered: what is new is refused with it.
   enum class AnswerShape : uint8_t { id, data };
   // True: the command has been put behind an earlier one of its sender (or refused), and runs again later.
   bool waits_behind(Room& room, Command& command);
-  void publish_command(Room& room, Command command, const EventDraft& draft, AnswerShape shape);
+  void publish_command(Room& room, Command command, const EventDraft& draft, AnswerShape shape,
+                       const Error* refusal = nullptr);
+  // The newest event's outcome answers the command, with `fields` in the answer.
+  static void answer_when_stored(Room& room, Command command, std::string fields);
+  // The message that `id` names, now or when the store has been read.
+  void find_message(Room& room, Sequence id, std::function<void(Room&, const FoundMessage&)> then);
   // An event for one user's every session, through the inbox; runs on the user's home. Waits for room in the
   // ring, is never lost.
   struct InboxEvent {
@@ -118,6 +134,8 @@ class Homes {
     std::string type, shown_room, data;
     bool kept = true;
     EventKind kind = EventKind::event;
+    Name by = {};                    // the envelope's "userId"
+    SessionId exclude_session = {};  // is not told
   };
   void publish_inbox(InboxEvent event);
   // The user's list changed at the room's home: the user's home follows and tells the user's sessions.
@@ -126,9 +144,21 @@ class Homes {
   // if the ring is full and the place is still to come.
   enum class Ending : uint8_t { revoked, kicked };
   void end_user(const Name& user, Ending why, Answer<Sequence> answer);
+  // The user is a member no longer from the event on: memory, the user's own list, typing and media follow.
+  void member_gone(Room& room, const Name& user);
   void set_typing(Room& room, const Name& user, bool typing);
   void set_presence_state(Room& room, const Name& user, std::string state);
   std::string presence_list(const Room& room, uint32_t max) const;
+  // Up to where `user` has received or read; false: no further than known. Told to the room, in large ones
+  // gathered.
+  Result<bool> set_receipt(Room& room, const Name& user, bool read, Sequence upto, SessionId from);
+  // [{"userId","delivered","read"}] of at most `max` users, the newest ones.
+  std::string receipts_json(const Room& room, uint32_t max) const;
+  // {"delivered","read"} of one user.
+  std::string receipt_json(const Room& room, const Name& user) const;
+  Result<void> set_media(Room& room, const Name& user, uint8_t on, SessionId from);
+  // The user has left the room: what they showed ends.
+  void end_media(Room& room, const Name& user);
   bool presence_on(const Room& room) const;
   static std::string room_json(const Room& room, bool with_participants);
 
@@ -149,8 +179,11 @@ class Homes {
   void load(Room& room);
   void loaded(RoomId id, std::unique_ptr<RoomRecord> record);
   void user_loaded(const Name& user, std::unique_ptr<UserRecord> record);
-  void store_read_done(const ReadRequest& wanted, std::vector<EventRef> tail,
-                       std::shared_ptr<const ReadAnswer> stored,
+  struct OfTail {
+    std::vector<EventRef> events;
+    std::vector<MessageChange> changes;
+  };
+  void store_read_done(const ReadRequest& wanted, OfTail of_tail, std::shared_ptr<const ReadAnswer> stored,
                        const Answer<std::shared_ptr<const ReadAnswer>>& answer);
   uint32_t find_user(const Name& user) const;
   UserHome& make_user(const Name& user);
@@ -159,7 +192,7 @@ class Homes {
   void read_loaded(Room& room, const ReadRequest& request, Answer<std::shared_ptr<const ReadAnswer>> answer);
   Sequence cut();
   void admit_new(Room& room, Command command, const EventDraft& draft, AnswerShape shape,
-                 const DedupeKey* key);
+                 const DedupeKey* key, const Error* refusal);
   void answer_duplicate(Room& room, Command command, const DedupeEntry& entry, AnswerShape shape);
   void answer_from_store(Room& room, Command command, Sequence sequence, AnswerShape shape);
   void stored_event_read(RoomId id, const Command& command, Sequence sequence, AnswerShape shape,
@@ -174,18 +207,25 @@ class Homes {
   void settle_unsaved(Room& room, Unsettled& done);
   void settle_effect(Room& room, const Event& event);
   void withdraw_effect(Room& room, const Unsettled& done);
+  static void withdraw_update(Room& room, const Unsettled& done);
   void end_membership(Room& room, const Name& user, bool stored);
   void tell_user(Room& room, const Name& user, Sequence since, bool added);
+  void message_read(RoomId id, Sequence message, Sequence seen, EventRef newest,
+                    const std::shared_ptr<const ReadAnswer>& answer,
+                    const std::function<void(Room&, const FoundMessage&)>& then);
   void tell_unsaved(Room& room, const Event& event);
   void trim_tail(Room& room, Sequence durable);
   void tell_presence(Room& room);
   void tell_typing(Room& room, const Name& user, bool is_typing);
+  void tell_receipts(Room& room);
+  void add_marks(const Room& room, RoomState& state) const;
+  Result<void> tell_media(Room& room, const Name& user, uint8_t on, SessionId from);
   bool room_timers(Room& room);
   void wants_timer(Room& room);
   void publish_waiting();
   bool try_inbox(Room& room, const InboxEvent& event);
   void sweep();
-  static bool unused_since(const Room& room, Millis since);
+  bool unused_since(const Room& room, Millis since) const;
   void mark_unsettled(Room& room);
 
   Shard& shard_;

@@ -31,8 +31,9 @@ Error storage_unavailable() {
 
 Result<EventRef> Homes::publish(Room& room, const EventDraft& draft, Ring::Priority priority) {
   bool kept = draft.event_class == EventClass::kept;
+  bool marker = draft.event_class == EventClass::marker;
   Durability& durability = shard_.durability();
-  if (kept && priority != Ring::Priority::control && !durability.accepting()) {
+  if ((kept || marker) && priority != Ring::Priority::control && !durability.accepting()) {
     shard_.metrics().refused_storage++;
     return storage_unavailable();
   }
@@ -49,16 +50,18 @@ Result<EventRef> Homes::publish(Room& room, const EventDraft& draft, Ring::Prior
     return fail(Code::overloaded, "the server is overloaded; try again shortly");
   }
   event.mutable_event()->patch(claim->first);
-  auto prepaid = static_cast<uint32_t>(std::popcount(room.mask)) + (kept ? 1 : 0);
+  uint64_t mask = draft.writer_only ? 0 : room.mask;
+  auto prepaid = static_cast<uint32_t>(std::popcount(mask)) + (kept || marker ? 1 : 0);
   if (shard_.engine().mutated(Mutation::prepaid_short_by_one) && prepaid > 1) prepaid--;
   if (prepaid) event->prepay(prepaid);
   Slot& slot = ring.slot(claim->first);
   slot.event = prepaid ? event.get() : nullptr;
   slot.room = room.id;
-  slot.mask = room.mask;
+  slot.mask = mask;
   slot.bytes = priority == Ring::Priority::control ? 0 : event->size();
   slot.kind = draft.kind;
-  slot.kept = kept;
+  slot.kept = kept || marker;
+  slot.marker = marker;
   ring.publish(claim->first);
   shard_.metrics().published++;
   room.idle_since = shard_.now();
@@ -72,6 +75,7 @@ Result<EventRef> Homes::publish(Room& room, const EventDraft& draft, Ring::Prior
     if (draft.effect == EventEffect::member_removed)
       if (auto member = room.members.find(draft.subject); member != room.members.end())
         open.since_before = member->second;
+    if (draft.effect == EventEffect::message_changed) room.last_change = claim->first;
     mark_unsettled(room);
   }
   return event;
@@ -97,22 +101,28 @@ bool Homes::waits_behind(Room& room, Command& command) {
   return true;
 }
 
-void Homes::publish_command(Room& room, Command command, const EventDraft& draft, AnswerShape shape) {
+void Homes::answer_when_stored(Room& room, Command command, std::string fields) {
+  command.answer_fields = std::move(fields);
+  room.unsettled.back().command = std::make_unique<Command>(std::move(command));
+}
+
+void Homes::publish_command(Room& room, Command command, const EventDraft& draft, AnswerShape shape,
+                            const Error* refusal) {
   if (waits_behind(room, command)) return;
   const Name& sender = command.who.user;
   std::string_view client_id = command.args.text(Field::client_id);
   if (client_id.empty() || draft.event_class != EventClass::kept)
-    return admit_new(room, std::move(command), draft, shape, nullptr);
+    return admit_new(room, std::move(command), draft, shape, nullptr, refusal);
   DedupeKey key = dedupe_key(sender, client_id);
   auto known = room.dedupe.find(key);
   if (known == room.dedupe.end()) {
     if (shard_.history().may_know_idempotent(room.id, sender, client_id))
       return ask_store(room, std::move(command));
-    return admit_new(room, std::move(command), draft, shape, &key);
+    return admit_new(room, std::move(command), draft, shape, &key, refusal);
   }
   DedupeEntry& entry = known->second;
   if (entry.sequence.value == 0)
-    return admit_new(room, std::move(command), draft, shape, &key);  // the store said: new
+    return admit_new(room, std::move(command), draft, shape, &key, refusal);  // the store said: new
   if (entry.content_hash != command.args.content_hash())
     return shard_.reply(command,
                         reply_of(fail(Code::conflict, "this clientId was used for another content")));
@@ -127,7 +137,8 @@ void Homes::publish_command(Room& room, Command command, const EventDraft& draft
 }
 
 void Homes::admit_new(Room& room, Command command, const EventDraft& draft, AnswerShape shape,
-                      const DedupeKey* key) {
+                      const DedupeKey* key, const Error* refusal) {
+  if (refusal) return shard_.reply(command, reply_of(*refusal));
   EventDraft full = draft;
   full.content_hash = command.args.content_hash();
   full.client_id = key ? command.args.text(Field::client_id) : std::string_view();
@@ -329,7 +340,10 @@ void Homes::withdraw_effect(Room& room, const Unsettled& done) {
   switch (event.effect()) {
     case EventEffect::none:
     case EventEffect::room_cleared:
+    case EventEffect::message_changed:
+      break;
     case EventEffect::room_updated:
+      withdraw_update(room, done);
       break;
     case EventEffect::room_created:
       room.title.clear();
@@ -341,6 +355,9 @@ void Homes::withdraw_effect(Room& room, const Unsettled& done) {
       if (auto member = room.members.find(user);
           member != room.members.end() && member->second == event.sequence())
         end_membership(room, user, false);
+      // A removal behind it, should it be given up too, has nothing to bring back.
+      for (Unsettled& later : room.unsettled)
+        if (later.since_before == event.sequence()) later.since_before = {0};
       break;
     case EventEffect::member_removed:
       if (room.is_member(user)) break;  // came again since
@@ -352,6 +369,16 @@ void Homes::withdraw_effect(Room& room, const Unsettled& done) {
       }
       break;
   }
+}
+
+// A later update that is not settled yet stands, and only learns what there was before.
+void Homes::withdraw_update(Room& room, const Unsettled& done) {
+  for (Unsettled& later : room.unsettled) {
+    if (later.record_before.empty()) continue;
+    later.record_before = done.record_before;
+    return;
+  }
+  if (auto record = RoomRecord::decode(done.record_before)) room.apply(*record);
 }
 
 // Ends a membership that the engine itself takes back. `stored`: the store has it, and must lose it.
@@ -374,11 +401,24 @@ void Homes::end_membership(Room& room, const Name& user, bool stored) {
 
 void Homes::tell_user(Room& room, const Name& user, Sequence since, bool added) {
   Membership membership{room.id, room.name, room.kind, since};
+  std::string data = "{\"userId\":" + json_string(user.text());
+  if (added) data += ",\"room\":" + room_json(room, true);
   InboxEvent told{user, added ? "room.member_added" : "room.member_removed", std::string(room.name.text()),
-                  "{\"userId\":" + json_string(user.text()) + "}", true};
+                  data + "}"};
   shard_.post(shard_.home_of(shard_.inbox_id(user)), [user, membership, added, told](Shard& shard) {
     shard.homes().membership_changed(user, membership, added, told);
   });
+}
+
+void Homes::member_gone(Room& room, const Name& user) {
+  room.members.erase(user);
+  set_typing(room, user, false);
+  end_media(room, user);
+  if (room.marks) {
+    room.marks->receipts.erase(user);
+    room.marks->untold.erase(user);
+  }
+  tell_user(room, user, {0}, false);
 }
 
 // `message.unsaved`: to the room where everyone saw it (deliver = publish), and always to the sender.
@@ -447,7 +487,10 @@ bool Homes::try_inbox(Room& room, const InboxEvent& event) {
   draft.type = event.type;
   draft.shown_room = event.shown_room;
   draft.data = event.data;
+  draft.user = event.by;
   draft.event_class = event.kept ? EventClass::kept : EventClass::ephemeral;
+  draft.exclude = event.exclude_session.none() ? Exclude::none : Exclude::connection;
+  draft.exclude_session = event.exclude_session;
   auto published = publish(room, draft, Ring::Priority::control);
   if (!published) return false;
   if (event.kept) {

@@ -81,6 +81,7 @@ void Homes::presence(std::vector<PresenceDelta> deltas) {
       auto now = static_cast<uint32_t>(std::max<int64_t>(0, int64_t{before} + sessions));
       room.present.set_sessions(user, now);
       bool now_present = now > 0;
+      if (!now_present) end_media(room, user);
       if ((before > 0) == now_present) return;
       std::string name(user.text());
       auto change = now_present ? Room::Change::joined : Room::Change::left;
@@ -200,6 +201,7 @@ RoomState Homes::room_state(RoomId id) {
   state.anyone_types = !room.typing.empty();
   state.typing_json = "{\"users\":" + typists_json(room) + "}";
   if (presence_on(room)) state.presence_json = "{\"count\":" + std::to_string(room.present.size()) + "}";
+  add_marks(room, state);
   return state;
 }
 
@@ -218,7 +220,10 @@ bool Homes::room_timers(Room& room) {
   if (room.typing_dirty) tell_typing(room, Name(), false);
   bool due = room.presence_told_at == 0 || now >= room.presence_told_at + shard_.config().presence.diff_ms;
   if (!room.presence_changes.empty() && due) tell_presence(room);
-  room.in_timed = !room.typing.empty() || room.typing_dirty || !room.presence_changes.empty();
+  bool untold = room.marks && !room.marks->untold.empty();
+  if (untold && now >= room.marks->told_at + shard_.config().presence.diff_ms) tell_receipts(room);
+  room.in_timed = !room.typing.empty() || room.typing_dirty || !room.presence_changes.empty() ||
+                  (room.marks && !room.marks->untold.empty());
   return room.in_timed;
 }
 

@@ -32,6 +32,13 @@ inline constexpr uint32_t kPresenceNames = 64;
 inline constexpr uint32_t kPresenceListMax = 1000;
 inline constexpr uint32_t kTypistsMax = 64;
 inline constexpr uint32_t kPresenceStateBytes = 1024;
+// Users of one room whose receipts are known; beyond, the room takes those of no further user.
+inline constexpr uint32_t kReceiptsPerRoom = 65536;
+// Users in one receipt.diff and in an answer's `receipts`; what does not fit is told the next time.
+inline constexpr uint32_t kReceiptsTold = 64;
+inline constexpr uint32_t kReceiptsListed = 200;
+// Users of one room whose camera, microphone or screen is on.
+inline constexpr uint32_t kMediaMax = 256;
 // Pushes of one tick: some 20 ms at the very most, so that a busy large room still goes out joined.
 inline constexpr uint32_t kPushesPerTick = 1 << 18;
 // Sessions that one tick takes a step further: some ten milliseconds when all come back at once.
@@ -46,6 +53,8 @@ inline constexpr Millis kStoreRetryMs = 200;
 inline constexpr Millis kTimerStepMs = 50;
 inline constexpr Millis kSweepMs = 2000;
 inline constexpr Millis kRoomIdleMs = 10000;
+// Pages of 16 events that rooms.load looks through for a room's last message.
+inline constexpr uint32_t kLastMessagePagesMax = 16;
 inline constexpr uint32_t kLoadPagesMax = 64;  // pages of history that one messages.load may look through
 
 // Those of the bounds above that a test makes small, so that meeting them is no matter of luck.

@@ -28,7 +28,8 @@ struct alignas(64) Slot {
   uint64_t mask = 0;   // shards with readers of this room; bit = ShardIndex
   uint32_t bytes = 0;  // what was claimed for the byte budget: event->size(), 0 for control
   EventKind kind = EventKind::noop;
-  bool kept = false;
+  bool kept = false;    // the writer has a reference: to store the event, or (a marker) what it says
+  bool marker = false;  // nothing is kept of the event itself
 };
 static_assert(sizeof(Slot) == 64);
 

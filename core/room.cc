@@ -32,6 +32,24 @@ const Event* Tail::find(Sequence sequence) const {
   return it != events_.end() && (*it)->sequence() == sequence ? it->get() : nullptr;
 }
 
+RoomRecord Room::record() const {
+  RoomRecord out;
+  out.kind = kind;
+  out.history = history;
+  out.title = title;
+  out.created_by = created_by;
+  out.created_wall_ms = created_wall_ms;
+  return out;
+}
+
+void Room::apply(const RoomRecord& record) {
+  kind = record.kind;
+  history = record.history;
+  title = record.title;
+  created_by = record.created_by;
+  created_wall_ms = record.created_wall_ms;
+}
+
 Sequence Room::readable_from(const Name& user) const {
   if (kind != RoomKind::closed || history == HistoryAccess::full) return {0};
   auto it = members.find(user);

@@ -51,6 +51,8 @@ class Tail {
     });
   }
   const Event* find(Sequence sequence) const;
+  // Edits and deletions up to `upto`, oldest first, several of one message included.
+  void collect_changes(Sequence upto, std::vector<MessageChange>& out) const;
   void set_floor(Sequence floor) { floor_ = std::max(floor_, floor); }
   // Events with after < sequence <= upto, oldest first; false when a limit cut them.
   bool collect(Sequence after, Sequence upto, uint32_t max_events, uint64_t max_bytes,
@@ -86,11 +88,24 @@ struct Unsettled {
   bool has_dedupe = false;
   bool answer_with_data = false;  // see Homes::AnswerShape
   Sequence since_before;          // member_removed: of the membership that ends, restored if it was in vain
+  std::string record_before;      // room_updated: the room's record until then
 };
 
 struct Typist {
   Name user;
   Millis until = 0;
+};
+
+// What users say of themselves in a room beside presence. A room has it from the first that says something.
+struct Marks {
+  static constexpr uint8_t kDelivered = 1, kRead = 2;
+  static constexpr uint8_t kCamera = 1, kMic = 2, kScreen = 4;
+  std::unordered_map<Name, Receipt> receipts;
+  std::unordered_map<Name, uint8_t>
+      untold;  // of a large room: whose receipts are to be told (kDelivered, kRead)
+  Millis told_at = 0;
+  Sequence written_by;  // once `durable` is here the store has all receipts
+  std::unordered_map<Name, uint8_t> media;  // who has something on (kCamera, kMic, kScreen)
 };
 
 struct Room {
@@ -120,6 +135,8 @@ struct Room {
   Millis presence_told_at = 0;
   std::vector<Typist> typing;
   bool typing_dirty = false;  // a change was shed and must still be told
+  std::unique_ptr<Marks> marks;
+  Sequence last_change;  // newest event of this run that changed a message
 
   uint32_t busy = 0;  // reads and look-ups under way: not to be dropped
   Millis idle_since = 0;
@@ -127,6 +144,12 @@ struct Room {
   bool is_member(const Name& user) const { return members.contains(user); }
   // Of a closed room: its creator while a member, else who has been in it for longest.
   bool managed_by(const Name& user) const;
+  RoomRecord record() const;  // what the store keeps of it
+  void apply(const RoomRecord& record);
+  Marks& made_marks() {
+    if (!marks) marks = std::make_unique<Marks>();
+    return *marks;
+  }
   // From where this user may read (closed rooms show nothing from before the membership).
   Sequence readable_from(const Name& user) const;
 };

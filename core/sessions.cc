@@ -277,6 +277,7 @@ void Sessions::ask_join(uint32_t index, uint32_t room_index, Homes::JoinBy by,
         if (answer.code == Code::ok) {
           joined.joined = true;
           joined.kind = answer.kind;
+          joined.stateful = joined.stateful || answer.stateful;
           joined.cut = std::max(joined.cut, answer.cut);
           joined.last_kept = std::max(joined.last_kept, answer.last_kept);
         }

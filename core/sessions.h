@@ -111,7 +111,8 @@ struct LocalRoom {
   uint32_t asks = 0;  // joins under way
   RoomKind kind = RoomKind::open;
   bool joined = false;
-  bool leaving = false;  // waits in the list of leaves of this tick
+  bool leaving = false;   // waits in the list of leaves of this tick
+  bool stateful = false;  // somebody has typed or shown something: a fresh stream asks
 };
 
 // The sessions of one user here; stands for their subscription to the user's inbox.
@@ -229,7 +230,8 @@ class Sessions {
   void fall_back(uint32_t session, Sequence cursor);
   Sequence live_cursor(uint32_t session) const;
   void tell_states(uint32_t session, bool fresh);
-  void tell_room_state(uint32_t session, const Name& room, const RoomState& state);
+  void ask_state(uint32_t session, uint32_t local_room, bool fresh);
+  void tell_room_state(uint32_t session, const Name& room, const RoomState& state, bool fresh);
   // delivery
   static bool wants(const Session& session, const Event& event);
   void deliver_one(uint32_t session, const Event& event);

@@ -304,6 +304,9 @@ void Sessions::go_live(uint32_t index) {
   session.state = SessionState::live;
   Stream& stream = shard_.outboxes().at(ConnectionId{session.connection});
   bool skipped = catchup.state_skipped;
+  bool stateful = false;
+  for (uint32_t s = session.subscriptions; fresh && s != kNone; s = subscriptions_[s].next_of_session)
+    stateful = stateful || rooms_[subscriptions_[s].room].stateful;
   catchup.pushed = false;
   if (stream.form == Form::poll) {
     bool waiting =
@@ -316,39 +319,47 @@ void Sessions::go_live(uint32_t index) {
   }
   stream.attention = false;
   session.catchup.reset();
-  if (skipped) tell_states(index, fresh);
+  if (skipped || stateful) tell_states(index, fresh);
 }
 
-// Typing and presence that passed while the session was away from the live end, once, as they are now. A
-// fresh stream has nothing to correct: it is told only who types.
+// What passed while the session was away from the live end, once, as it is now. A fresh stream has nothing to
+// correct: it is told only of rooms where somebody types or shows something.
 void Sessions::tell_states(uint32_t index, bool fresh) {
   Session& session = sessions_[index];
   for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session) {
-    const LocalRoom& room = rooms_[subscriptions_[s].room];
-    shard_.ask<RoomState>(
-        shard_.home_of(room.id),
-        [id = room.id](Shard& shard, const Answer<RoomState>& answer) {
-          answer(shard, shard.homes().room_state(id));
-        },
-        [handle = handle(index), name = room.name, fresh, blind = subscriptions_[s].blind != 0](
-            Shard& shard, RoomState state) {
-          Sessions& self = shard.sessions();
-          if (fresh && !state.anyone_types) return;
-          if (blind) state.presence_json.clear();
-          uint32_t reader = self.find(handle);
-          if (reader == kNone || self.sessions_[reader].state != SessionState::live) return;
-          self.tell_room_state(reader, name, state);
-        });
+    uint32_t room = subscriptions_[s].room;
+    if (!fresh || rooms_[room].stateful) ask_state(index, room, fresh);
   }
 }
 
-void Sessions::tell_room_state(uint32_t index, const Name& room, const RoomState& state) {
+void Sessions::ask_state(uint32_t index, uint32_t local_room, bool fresh) {
+  const LocalRoom& room = rooms_[local_room];
+  uint32_t subscription = subscription_of(index, local_room);
+  bool blind = subscription != kNone && subscriptions_[subscription].blind;
+  shard_.ask<RoomState>(
+      shard_.home_of(room.id),
+      [id = room.id](Shard& shard, const Answer<RoomState>& answer) {
+        answer(shard, shard.homes().room_state(id));
+      },
+      [handle = handle(index), name = room.name, fresh, blind](Shard& shard, RoomState state) {
+        Sessions& self = shard.sessions();
+        if (blind) state.presence_json.clear();
+        uint32_t reader = self.find(handle);
+        if (reader == kNone || self.sessions_[reader].state != SessionState::live) return;
+        self.tell_room_state(reader, name, state, fresh);
+      });
+}
+
+void Sessions::tell_room_state(uint32_t index, const Name& room, const RoomState& state, bool fresh) {
   Session& session = sessions_[index];
-  auto with_room = [&](const std::string& data) {
-    return "{\"room\":" + json_string(room.text()) + "," + data.substr(1);
+  auto say = [&](std::string_view type, const std::string& data) {
+    if (data.empty()) return;
+    tell(session, type, "{\"room\":" + json_string(room.text()) + "," + data.substr(1), false, {});
   };
-  if (!state.typing_json.empty()) tell(session, "typing", with_room(state.typing_json), false, {});
-  if (!state.presence_json.empty()) tell(session, "presence.diff", with_room(state.presence_json), false, {});
+  if (!fresh || state.anyone_types) say("typing", state.typing_json);
+  if (!fresh) say("presence.diff", state.presence_json);
+  if (!fresh || state.anyone_shows) say("media.state", state.media_json);
+  if (!fresh) say("receipt.diff", state.receipts_json);
 }
 
 // Where a live session stands: all that the shard has consumed, and the event whose delivery paused behind

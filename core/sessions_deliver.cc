@@ -44,6 +44,8 @@ bool Sessions::deliver(const Event& event, uint32_t& budget) {
     if (sub.active && !(of_presence && sub.blind)) deliver_one(sub.session, event);
   }
   paused_room_ = kNone;
+  if (event.event_class() == EventClass::state && !event.type().starts_with("presence."))
+    room.stateful = true;
   // A join's answer may know of newer ones than the ring has brought here yet.
   if (event.kept()) room.last_kept = std::max(room.last_kept, event.sequence());
   if (event.kind() == EventKind::removal) removed(index, event);
@@ -64,7 +66,7 @@ void Sessions::deliver_one(uint32_t index, const Event& event) {
 void Sessions::hold(Session& session, const Event& event) {
   if (!session.catchup) return;
   Catchup& catchup = *session.catchup;
-  if (event.event_class() == EventClass::state) catchup.state_skipped = true;
+  if (event.event_class() == EventClass::state || event.marker()) catchup.state_skipped = true;
   if (!catchup.holding || event.sequence() <= catchup.target) return;
   if (catchup.held.size() < shard_.engine().bounds().held_events) {
     catchup.held.push_back(EventRef::share(&event));
@@ -118,8 +120,8 @@ void Sessions::gained(uint32_t index, const Event& event) {
   if (careless && was_live) session.state = SessionState::live;
 }
 
-// The user is no longer a member from this place on. Who stood behind it is told; the rest has seen all it
-// may.
+// The user is no longer a member from this place on. Who stood behind it is told, since it may not see the
+// rest; and whoever did not leave by themselves.
 void Sessions::removed(uint32_t room_index, const Event& event) {
   uint32_t user = find_local_user(event.subject());
   if (user == kNone) return;
@@ -131,10 +133,11 @@ void Sessions::removed(uint32_t room_index, const Event& event) {
     if (subscriptions_[subscription].present)
       queue_presence({rooms_[room_index].id, rooms_[room_index].name, session.user, -1});
     unsubscribe(index, room_index);
-    if (session.state == SessionState::live || !session.catchup) continue;
+    bool live = session.state == SessionState::live;
+    if (live ? event.user() == event.subject() : !session.catchup) continue;
     shard_.metrics().reset_forbidden++;
-    if (session.catchup->connected_told)
-      tell_reset(session, "forbidden", {name}, session.cursor);
+    if (live || session.catchup->connected_told)
+      tell_reset(session, "forbidden", {name}, live ? event.sequence() : session.cursor);
     else
       session.catchup->forbidden.push_back(name);
   }
@@ -386,6 +389,7 @@ void Sessions::activate(uint32_t index, uint32_t room, const std::function<void(
   // Gained meanwhile by the inbox or another command: the stream has the room from there on.
   answer.cut = sub.since ? Sequence{sub.since - 1} : shard_.consumed();
   then(shard_, answer);
+  if (rooms_[room].stateful) ask_state(index, room, true);
 }
 
 // ---- time ----

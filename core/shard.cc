@@ -288,21 +288,43 @@ void Shard::route(Command command) {
   }
 }
 
-void Shard::reply(const Command& command, Reply reply) {
-  if (command.origin != index_) {
-    post(command.origin, [connection = command.connection, generation = command.connection_generation,
-                          tag = command.tag, reply = std::move(reply)](Shard& shard) {
-      shard.deliver_reply(connection, generation, tag, reply);
-    });
-    return;
+void Shard::batch(const Command& like, const std::vector<std::string>& elements, const NameLimits& names) {
+  if (!admit(like)) return reply(like, reply_of(too_fast()));
+  auto batch = std::make_shared<Batch>();
+  batch->answers.resize(elements.size());
+  batch->missing = static_cast<uint32_t>(elements.size());
+  for (uint32_t place = 0; place < elements.size(); place++) {
+    Command element = like;
+    element.batch = batch;
+    element.place = place;
+    element.paid = true;
+    auto args = decode_args(*like.row, elements[place], names);
+    if (!args) {
+      reply(element, reply_of(args.error()));
+      continue;
+    }
+    element.args = std::move(*args);
+    command(std::move(element));
   }
-  deliver_reply(command.connection, command.connection_generation, command.tag, reply);
 }
 
-void Shard::deliver_reply(ConnectionId connection, uint32_t generation, const std::string& tag,
-                          const Reply& reply) {
+void Shard::reply(const Command& command, Reply reply) {
+  Asker asker{command.connection, command.connection_generation, command.tag, command.batch, command.place};
+  if (command.origin == index_) return deliver_reply(asker, reply);
+  post(command.origin, [asker = std::move(asker), reply = std::move(reply)](Shard& shard) {
+    shard.deliver_reply(asker, reply);
+  });
+}
+
+void Shard::deliver_reply(const Asker& asker, const Reply& reply) {
   if (reply.code != Code::ok) metrics_.failed_commands++;
-  if (outboxes_.is_open(connection, generation)) transport_.reply(connection, tag, reply);
+  bool open = outboxes_.is_open(asker.connection, asker.generation);
+  if (!asker.batch) {
+    if (open) transport_.reply(asker.connection, asker.tag, reply);
+    return;
+  }
+  auto whole = asker.batch->take(asker.place, reply);
+  if (whole && open) transport_.reply(asker.connection, asker.tag, *whole);
 }
 
 }  // namespace twinwire

@@ -78,6 +78,8 @@ class Shard {
   // the command is `paid`.
   bool admit(const Command& command);
   static Error too_fast();
+  // Elements of an array, each the parameters of a command like `like`; answered as one, in order.
+  void batch(const Command& like, const std::vector<std::string>& elements, const NameLimits& names);
 
   enum class Gather : uint8_t { stats, rooms, sessions, metrics };
   // With `tenant`, only what is that tenant's (rooms and sessions; the numbers are the node's).
@@ -185,8 +187,15 @@ class Shard {
   void run_soon();
   void route(Command command);
   void run_on(ShardIndex to, Command command);
-  void deliver_reply(ConnectionId connection, uint32_t generation, const std::string& tag,
-                     const Reply& reply);
+  // Where an answer goes.
+  struct Asker {
+    ConnectionId connection;
+    uint32_t generation;
+    std::string tag;
+    std::shared_ptr<Batch> batch;
+    uint32_t place;
+  };
+  void deliver_reply(const Asker& asker, const Reply& reply);
 
   // Constant after construction.
   Engine& engine_;

@@ -29,25 +29,17 @@ enum class ConnectionState : uint8_t {
   ending,  // the last bytes are on their way
 };
 
-// A batch of events.publish on its way: one answer for all.
-struct Batch {
-  std::vector<std::string> answers;  // by place
-  uint32_t missing = 0;
-  Code code = Code::ok;  // of the first that failed
-};
-
 struct Extra {
   std::unique_ptr<HttpReader> http;
   std::unique_ptr<WsReader> ws;
-  std::string held;    // bytes that came while they could not be handled
-  std::string fields;  // CORS fields of the answer that is due
-  std::unique_ptr<Batch> batch;
+  std::string held;                       // bytes that came while they could not be handled
+  std::string fields;                     // CORS fields of the answer that is due
   std::unique_ptr<StreamRequest> stream;  // of a WebSocket that has not said who it is
   uint8_t tries = 0;                      // of that one: tokens that did not count
   const Bridge* bridge = nullptr;         // by which the answer that is due is changed, and its command
   std::string_view command;
   bool empty() const {
-    return !http && !ws && held.empty() && fields.empty() && !batch && !stream && bridge == nullptr;
+    return !http && !ws && held.empty() && fields.empty() && !stream && bridge == nullptr;
   }
 };
 

@@ -125,9 +125,9 @@ class Gateway final : public SocketHandler, public Transport {
   void refuse_status(ConnectionId id, int status, std::string_view sentence);
   void wrong_method(ConnectionId id, std::string_view allow);
   void on_page(ConnectionId id, const HttpRequest& request, const Page& page);
+  void on_schema(ConnectionId id, const HttpRequest& request);
   void on_command(ConnectionId id, const HttpRequest& request, const CommandRow& row);
   void on_batch(ConnectionId id, const HttpRequest& request, const Command& like);
-  void batch_answered(ConnectionId id, std::string_view tag, const Reply& reply);
   void answer_reply(ConnectionId id, const Reply& reply);
   const Page* find_page(std::string_view path) const;
 

@@ -4,6 +4,7 @@
 
 #include "core/engine.h"
 #include "core/json.h"
+#include "core/schema.h"
 #include "core/shard.h"
 #include "net/bridge_in.h"
 #include "net/gateway.h"
@@ -192,6 +193,7 @@ bool Gateway::route_native(ConnectionId id, const HttpRequest& request, std::str
   Code code = Code::ok;
   if (turned_away(id, code)) return refuse(id, fail(code, "come back a little later")), true;
   if (path == "/api/poll") return on_poll(id, request), true;
+  if (path == "/api/schema") return on_schema(id, request), true;
   if (std::string name = command_name(path); !name.empty()) {
     if (const CommandRow* row = find_command(name)) return on_command(id, request, *row), true;
   } else if (const Page* page = find_page(path)) {
@@ -240,6 +242,15 @@ void Gateway::on_page(ConnectionId id, const HttpRequest& request, const Page& p
   answer(id, {.body = page.body,
               .content_type = page.content_type,
               .fields = "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n"});
+}
+
+void Gateway::on_schema(ConnectionId id, const HttpRequest& request) {
+  if (request.method != HttpMethod::get && request.method != HttpMethod::head) {
+    return wrong_method(id, "GET, HEAD, OPTIONS");
+  }
+  answer(id, {.body = schema_json(config_),
+              .content_type = "application/schema+json; charset=utf-8",
+              .fields = "Cache-Control: no-cache\r\n"});
 }
 
 // ---- answers ----
@@ -318,7 +329,6 @@ void Gateway::reply(ConnectionId id, std::string_view tag, const Reply& reply) {
       c.state = ConnectionState::http;
       return answer_reply(id, reply);
     case ConnectionState::http:
-      if (c.extra && c.extra->batch) return batch_answered(id, tag, reply);
       return answer_reply(id, reply);
     default:
       return;  // it is ending, and nobody waits any more
@@ -362,7 +372,7 @@ void Gateway::on_command(ConnectionId id, const HttpRequest& request, const Comm
     command.session = *parsed;
   }
   size_t first = request.body.find_first_not_of(" \t\r\n");
-  if (row.name == "events.publish" && first != std::string_view::npos && request.body[first] == '[') {
+  if (takes_batch(row) && first != std::string_view::npos && request.body[first] == '[') {
     return on_batch(id, request, command);
   }
   bool needs =
@@ -397,52 +407,9 @@ void Gateway::on_command(ConnectionId id, const HttpRequest& request, const Comm
 void Gateway::on_batch(ConnectionId id, const HttpRequest& request, const Command& like) {
   auto elements = array_elements(request.body, config_.limits.batch_events);
   if (!elements) return refuse(id, elements.error());
-  if (!shard_->admit(like)) return refuse(id, Shard::too_fast());
-  Connection& c = at(id);
-  c.set(Connection::kBusy);
-  auto batch = std::make_unique<Batch>();
-  batch->answers.resize(elements->size());
-  batch->missing = static_cast<uint32_t>(elements->size());
-  extra(c).batch = std::move(batch);
-  if (!fields_.empty()) extra(c).fields = fields_;
-  for (size_t i = 0; i < elements->size(); i++) {
-    std::string tag = std::to_string(i);
-    auto args = decode_args(*like.row, (*elements)[i], names_);
-    if (!args) {
-      batch_answered(id, tag, reply_of(args.error()));
-      continue;
-    }
-    Command command = like;
-    command.args = std::move(*args);
-    command.tag = tag;
-    command.paid = true;
-    shard_->command(std::move(command));
-  }
-}
-
-void Gateway::batch_answered(ConnectionId id, std::string_view tag, const Reply& reply) {
-  Connection& c = at(id);
-  Batch& batch = *c.extra->batch;
-  size_t place = 0;
-  std::from_chars(tag.data(), tag.data() + tag.size(), place);
-  TW_CHECK(place < batch.answers.size() && batch.answers[place].empty());
-  batch.answers[place] = reply.body;
-  if (reply.code != Code::ok && batch.code == Code::ok) batch.code = reply.code;
-  if (--batch.missing > 0) return;
-  std::unique_ptr<Batch> done = std::move(c.extra->batch);
-  Reply whole{done->code, {}, 0};
-  JsonObject object(whole.body);
-  object.field("success", done->code == Code::ok);
-  if (done->code != Code::ok) {
-    object.field("error", "not every event of the batch was published: see results");
-    object.field("code", word_of(done->code)).field("retryable", retryable(done->code));
-    if (retryable(done->code)) whole.retry_after_seconds = 1;
-  }
-  std::string& out = object.begin("results");
-  for (size_t i = 0; i < done->answers.size(); i++) out.append(i ? "," : "[").append(done->answers[i]);
-  out += ']';
-  object.end();
-  answer_reply(id, whole);
+  at(id).set(Connection::kBusy);
+  if (!fields_.empty()) extra(at(id)).fields = fields_;
+  shard_->batch(like, *elements, names_);
 }
 
 }  // namespace twinwire

@@ -166,17 +166,21 @@ void Gateway::ws_command(ConnectionId id, std::string_view type, std::string id_
   if (!row) return refuse_ws(fail(Code::not_found, "there is no command " + json_string(type.substr(0, 80))));
   uint32_t session = shard_->sessions().on_connection(id);
   if (session == kNone) return;  // its stream has just ended; the good-bye is on its way
-  auto args = decode_args(*row, data, names_);
-  if (!args) return refuse_ws(args.error());
   Command command;
   command.row = row;
-  command.args = std::move(*args);
   command.who = shard_->sessions().identity(session);
   command.session = shard_->sessions().at(session).id;
   command.origin = shard_->index();
   command.connection = id;
   command.connection_generation = sockets_.generation(id);
-  command.tag = std::move(id_json);
+  command.tag = id_json;
+  if (takes_batch(*row) && data.starts_with('[')) {
+    auto elements = array_elements(data, config_.limits.batch_events);
+    return elements ? shard_->batch(command, *elements, names_) : refuse_ws(elements.error());
+  }
+  auto args = decode_args(*row, data, names_);
+  if (!args) return refuse_ws(args.error());
+  command.args = std::move(*args);
   shard_->command(std::move(command));
 }
 

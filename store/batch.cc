@@ -30,6 +30,10 @@ void BatchBuilder::bury(const Undo& undo) {
 }
 
 Result<void> BatchBuilder::add(const Event& event) {
+  if (event.marker()) {
+    ids_.emplace_back();
+    return add_effect(event);
+  }
   record_.clear();
   append_record(record_, event);
   set_->put(Table::events, view(event_key(event.room(), event.sequence())), record_);
@@ -58,8 +62,16 @@ Result<void> BatchBuilder::add_effect(const Event& event) {
   std::vector<Undo::Entry> noted;
   std::vector<Undo::Entry>* before = known == before_.end() ? &noted : nullptr;
   Result<void> done;
+  if (event.marker()) {
+    auto kind = event.type() == "receipt.read" ? ReceiptKind::read : ReceiptKind::delivered;
+    done = change(Table::membership, receipt_key(event.room(), kind, event.user()),
+                  encode_sequence(event.about()), before);
+  }
   switch (event.effect()) {
     case EventEffect::none:
+      break;
+    case EventEffect::message_changed:
+      done = change(Table::membership, change_key(event.room(), event.about(), event.sequence()), "", before);
       break;
     case EventEffect::member_added:
     case EventEffect::member_removed: {
@@ -72,6 +84,10 @@ Result<void> BatchBuilder::add_effect(const Event& event) {
       if (done)
         done = change(Table::membership, user_room_key(inbox_id_of(room_key_, event.subject()), event.room()),
                       room_value, before);
+      // Who is no member any more has left no marks either.
+      for (ReceiptKind kind : {ReceiptKind::delivered, ReceiptKind::read})
+        if (done && !added)
+          done = change(Table::membership, receipt_key(event.room(), kind, event.subject()), {}, before);
       break;
     }
     case EventEffect::room_created:
@@ -111,6 +127,7 @@ Result<void> BatchBuilder::change(Table table, std::string_view key, std::option
 }
 
 void BatchBuilder::extend_filters(const Event& event, size_t index) {
+  if (event.marker()) return;  // about a kept event, so the room is known
   uint64_t room = Filters::fingerprint(event.room());
   Filters& filters = shared_.filters;
   if (!filters.rooms.contains(room)) filters.rooms.add(room);
@@ -123,8 +140,9 @@ void BatchBuilder::extend_filters(const Event& event, size_t index) {
 Undo BatchBuilder::take_undo(const Event& event) {
   Undo undo;
   undo.sequence = event.sequence();
-  undo.entries.push_back({Table::events, std::string(view(event_key(event.room(), event.sequence()))), {}});
-  if (for_hook_) undo.entries.push_back({Table::hook, hook_key(event.sequence()), {}});
+  if (!event.marker())
+    undo.entries.push_back({Table::events, std::string(view(event_key(event.room(), event.sequence()))), {}});
+  if (for_hook_ && !event.marker()) undo.entries.push_back({Table::hook, hook_key(event.sequence()), {}});
   if (!event.client_id().empty()) {
     auto key = idempotency_key(room_key_, event.room(), event.user(), event.client_id()).bytes();
     undo.entries.push_back({Table::idempotency, std::string(key.data(), key.size()), {}});

@@ -147,7 +147,7 @@ void HistoryStore::route(ReadAsk& ask,
                          std::vector<std::pair<ReadDone, std::shared_ptr<const ReadAnswer>>>& answered) {
   const ReadRequest& r = ask.request;
   Sequence upto = std::min(r.upto, durability_.durable());
-  ReadKey key{r.room, r.after, r.newest ? upto : Sequence{}, r.max_events, r.max_bytes};
+  ReadKey key{r.room, r.after, r.newest ? upto : Sequence{}, r.max_events, r.max_bytes, r.changes};
   if (const Chunk* chunk = cached(key, upto)) {
     counts_.cached.fetch_add(1, std::memory_order_relaxed);
     waiting_.fetch_sub(1, std::memory_order_relaxed);
@@ -203,11 +203,13 @@ void HistoryStore::run(ReadJob& job, const std::shared_ptr<ReadJob>& owner) {
   request.max_events = job.key.max_events;
   request.max_bytes = job.key.max_bytes;
   request.newest = job.key.newest_upto.value != 0;
+  request.changes = job.key.changes;
   auto found = reader.events(request);
   Chunk chunk;
   if (found) {
     auto answer = std::make_shared<ReadAnswer>();
     answer->events = std::move(found->list);
+    answer->changes = std::move(found->changes);
     answer->more = found->next.value != 0;
     answer->trimmed_through = found->trimmed_through;
     chunk = {std::move(answer), job.limit, found->next, job.version, clock_.now_ms(), found->bytes};
@@ -235,6 +237,7 @@ std::shared_ptr<const ReadAnswer> HistoryStore::Chunk::for_upto(Sequence upto) c
   if (count == all.size() && more == answer->more) return answer;
   auto part = std::make_shared<ReadAnswer>();
   part->events.assign(all.begin(), all.begin() + static_cast<ptrdiff_t>(count));
+  part->changes = answer->changes;
   part->more = more;
   part->trimmed_through = answer->trimmed_through;
   return part;

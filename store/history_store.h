@@ -92,6 +92,7 @@ class HistoryStore : public History {
     Sequence after;
     Sequence newest_upto;  // 0 for forward reads
     uint32_t max_events = 0, max_bytes = 0;
+    bool changes = false;
     auto operator<=>(const ReadKey&) const = default;
   };
   struct Waiter {

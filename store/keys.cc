@@ -124,6 +124,40 @@ std::optional<Name> parse_member(std::string_view key) {
   return decode_room_name(key.substr(1 + kRoomKeySize));
 }
 
+std::string receipts_prefix(RoomId room, ReceiptKind kind) {
+  return tagged_room(static_cast<char>(kind), room);
+}
+
+std::string receipt_key(RoomId room, ReceiptKind kind, const Name& user) {
+  std::string out = receipts_prefix(room, kind);
+  append_name(out, user);
+  return out;
+}
+
+std::optional<Name> parse_receipt(std::string_view key) {
+  if (key.size() < 1 + kRoomKeySize || (key[0] != 'd' && key[0] != 'r')) return std::nullopt;
+  return decode_room_name(key.substr(1 + kRoomKeySize));
+}
+
+std::string changes_from(RoomId room, Sequence message) {
+  std::string out = tagged_room('c', room);
+  append_big64(out, message.value);
+  return out;
+}
+
+std::string change_key(RoomId room, Sequence message, Sequence change) {
+  std::string out = changes_from(room, message);
+  append_big64(out, change.value);
+  return out;
+}
+
+std::optional<ChangeKey> parse_change(std::string_view key) {
+  if (key.size() != 1 + kRoomKeySize + 16 || key[0] != 'c') return std::nullopt;
+  ByteReader in(key.substr(1 + kRoomKeySize));
+  Sequence message{in.big64()}, change{in.big64()};
+  return ChangeKey{message, change};
+}
+
 std::string user_rooms_prefix(RoomId inbox) { return tagged_room('u', inbox); }
 
 std::string user_room_key(RoomId inbox, RoomId room) { return user_rooms_prefix(inbox) + room_prefix(room); }

@@ -55,7 +55,8 @@ struct StoredRoomRecord {
 };
 std::optional<StoredRoomRecord> decode_room_record(std::string_view value);
 
-// ---- membership: 'm' room user -> since; 'u' inbox room -> since, name of the room ----
+// ---- membership: 'm' room user -> since; 'u' inbox room -> since, name of the room; 'd' and 'r' room user
+// -> up to where delivered and read; 'c' room message change -> nothing ----
 std::string member_key(RoomId room, const Name& user);
 std::string members_prefix(RoomId room);
 std::optional<Name> parse_member(std::string_view key);
@@ -68,6 +69,20 @@ struct UserRoom {
   Name room_name;
 };
 std::optional<UserRoom> decode_user_room(std::string_view value);
+
+// Up to where a user has received ('d') or read ('r') a room.
+enum class ReceiptKind : char { delivered = 'd', read = 'r' };
+std::string receipts_prefix(RoomId room, ReceiptKind kind);
+std::string receipt_key(RoomId room, ReceiptKind kind, const Name& user);
+std::optional<Name> parse_receipt(std::string_view key);
+
+// That the message at `message` was edited or deleted by the event at `change`: in order of both.
+std::string change_key(RoomId room, Sequence message, Sequence change);
+std::string changes_from(RoomId room, Sequence message);  // the first key of the message's changes
+struct ChangeKey {
+  Sequence message, change;
+};
+std::optional<ChangeKey> parse_change(std::string_view key);
 
 // ---- idempotency: 128-bit hash -> sequence, content hash, wall clock ----
 struct IdempotencyKey {

@@ -44,10 +44,12 @@ void append_record(std::string& out, const Event& event) {
   if (event.content_hash() != 0) bits |= kHasContentHash;
   if (session) bits |= kHasSession;
 
+  // What changes a message says so in its type and has its entry in `membership`: nothing more is recorded.
+  EventEffect effect = event.effect() == EventEffect::message_changed ? EventEffect::none : event.effect();
   out += static_cast<char>(kRecordVersion);
-  out += static_cast<char>(
-      static_cast<uint8_t>(event.kind()) | static_cast<uint8_t>(event.effect()) << kEffectShift |
-      static_cast<uint8_t>(event.exclude()) << kExcludeShift | (room ? kHasRoomName : 0));
+  out +=
+      static_cast<char>(static_cast<uint8_t>(event.kind()) | static_cast<uint8_t>(effect) << kEffectShift |
+                        static_cast<uint8_t>(event.exclude()) << kExcludeShift | (room ? kHasRoomName : 0));
   out += static_cast<char>(bits);
   append_big64(out, event.wall_ms());
   append_short(out, event.type());

@@ -220,6 +220,7 @@ Result<void> Retention::remove() {
   Trim& trim = removals_.front();
   EventKey from = event_key(trim.room, trim.from), to = event_key(trim.room, trim.upto + 1);
   uint32_t visits = 0;
+  Sequence began = trim.from;
   auto read =
       database_.scan({Table::events, view(from), view(to)}, [&](std::string_view key, std::string_view) {
         writes_->remove(Table::events, key);
@@ -228,6 +229,7 @@ Result<void> Retention::remove() {
       });
   if (!read) return read.error();
   if (visits) {
+    if (auto found = remove_changes(trim.room, began, trim.from); !found) return found;
     if (auto written = database_.commit(*writes_, Sync::no); !written) return written;
   }
   counts_.removed_events += visits;
@@ -235,6 +237,17 @@ Result<void> Retention::remove() {
   removals_.pop_front();
   if (removals_.empty()) phase_ = rooms_end_ ? Phase::idle : Phase::next_room;
   return {};
+}
+
+// With messages from <= sequence < to goes what `membership` says of their changes. A message with more of
+// them than one step may remove leaves the rest behind: nobody asks for the changes of what is gone.
+Result<void> Retention::remove_changes(RoomId room, Sequence from, Sequence to) {
+  uint32_t visits = 0;
+  std::string first = changes_from(room, from), end = changes_from(room, to);
+  return database_.scan({Table::membership, first, end}, [&](std::string_view key, std::string_view) {
+    writes_->remove(Table::membership, key);
+    return ++visits < options_.visits_per_step;
+  });
 }
 
 Result<void> Retention::purge() {
@@ -256,6 +269,7 @@ Result<void> Retention::purge() {
   }
   uint32_t visits = 0;
   bool end = true;
+  Sequence began = purge.from;
   if (purge.from < purge.upto) {
     EventKey from = event_key(purge.room, purge.from), to = event_key(purge.room, purge.upto);
     auto read = database_.scan({Table::events, view(from), view(to)},
@@ -271,6 +285,7 @@ Result<void> Retention::purge() {
                                  return end;
                                });
     if (!read) return read.error();
+    if (auto found = remove_changes(purge.room, began, purge.from); !found) return found;
   }
   if (end)
     writes_->put(Table::rooms, view(room_key_of(purge.room, RoomTag::purged)), encode_sequence(purge.upto));

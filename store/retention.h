@@ -67,6 +67,7 @@ class Retention {
   Result<void> persist();
   Result<void> remove();
   Result<void> purge();
+  Result<void> remove_changes(RoomId room, Sequence from, Sequence to);
   Result<void> expire_ids();
   Result<void> note_leftovers(RoomId room, Sequence trimmed, Sequence cleared, Sequence purged);
   void next_after_room();

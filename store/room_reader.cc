@@ -1,6 +1,7 @@
 #include "store/room_reader.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "store/keys.h"
 
@@ -87,7 +88,58 @@ Result<RoomReader::Events> RoomReader::try_events(const ReadRequest& request, Se
   if (!read) return read.error();
   if (error) return *error;
   if (request.newest) std::reverse(out.list.begin(), out.list.end());
+  if (request.changes && !out.list.empty()) {
+    if (auto found = find_changes(request.room, durable, ghosts, out); !found) return found.error();
+  }
   return out;
+}
+
+// The newest change of each message between the first and the last event of `events`.
+Result<void> RoomReader::find_changes(RoomId room, Sequence durable,
+                                      const std::unordered_set<uint64_t>& ghosts, Events& events) {
+  std::string from = changes_from(room, events.list.front()->sequence());
+  std::string to = changes_from(room, events.list.back()->sequence() + 1);
+  std::vector<ChangeKey> newest;
+  auto read = database_.scan({Table::membership, from, to}, [&](std::string_view key, std::string_view) {
+    auto entry = parse_change(key);
+    if (!entry || entry->change > durable || ghosts.contains(entry->change.value)) return true;
+    if (newest.empty() || newest.back().message != entry->message) newest.emplace_back();
+    newest.back() = *entry;
+    return true;
+  });
+  if (!read) return read.error();
+  for (const ChangeKey& entry : newest) {
+    auto value = database_.get(Table::events, view(event_key(room, entry.change)));
+    if (!value) return value.error();
+    if (!*value) continue;  // removed since, and the message with it
+    auto event = decoder_.decode(**value, room, entry.change);
+    if (!event) return event.error();
+    events.bytes += (*event)->size();
+    events.changes.push_back({entry.message, std::move(*event)});
+  }
+  return {};
+}
+
+Result<void> RoomReader::read_receipts(RoomId room, std::vector<UserReceipt>& receipts) {
+  std::unordered_map<Name, Receipt> found;
+  bool readable = true;
+  for (ReceiptKind kind : {ReceiptKind::delivered, ReceiptKind::read}) {
+    std::string from = receipts_prefix(room, kind), to = successor(from);
+    auto read =
+        database_.scan({Table::membership, from, to}, [&](std::string_view key, std::string_view value) {
+          auto user = parse_receipt(key);
+          auto upto = decode_sequence(value);
+          if (!user || !upto) return readable = false;
+          Receipt& receipt = found[*user];
+          (kind == ReceiptKind::read ? receipt.read : receipt.delivered) = *upto;
+          return true;
+        });
+    if (!read) return read.error();
+    if (!readable) return unreadable("a room's receipt");
+  }
+  receipts.reserve(found.size());
+  for (auto& [user, receipt] : found) receipts.push_back({user, receipt});
+  return {};
 }
 
 Result<Sequence> RoomReader::last_kept(RoomId room) {
@@ -143,6 +195,7 @@ Result<RoomRecord> RoomReader::room(RoomId room) {
   });
   if (!read) return read.error();
   if (error) return *error;
+  if (auto receipts = read_receipts(room, out.receipts); !receipts) return receipts.error();
   auto last = last_kept(room);
   if (!last) return last.error();
   // Of a room that was trimmed to nothing readers behind the mark must still be asked for, to be told so.

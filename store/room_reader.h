@@ -31,6 +31,7 @@ class RoomReader {
   // before the first. The range ends at `durable` at the latest.
   struct Events {
     std::vector<EventRef> list;
+    std::vector<MessageChange> changes;
     Sequence next;
     Sequence trimmed_through;
     uint32_t bytes = 0;
@@ -43,6 +44,9 @@ class RoomReader {
 
  private:
   Result<Events> try_events(const ReadRequest& request, Sequence durable);
+  Result<void> find_changes(RoomId room, Sequence durable, const std::unordered_set<uint64_t>& ghosts,
+                            Events& events);
+  Result<void> read_receipts(RoomId room, std::vector<UserReceipt>& receipts);
   Result<Sequence> last_kept(RoomId room);
 
   Database& database_;

@@ -252,10 +252,9 @@ void Writer::settle_group() {
     const Event& event = *waiting(i).event;
     batch_.extend_filters(event, in_flight_.given_up + i);
     batch_.forget(event.sequence());
-    if (event.effect() == EventEffect::room_cleared) {
+    if (event.effect() == EventEffect::room_cleared) shared_.cleared.add(event.room());
+    if (event.effect() == EventEffect::room_cleared || event.effect() == EventEffect::message_changed)
       shared_.versions.changed(event.room());
-      shared_.cleared.add(event.room());
-    }
   }
   for (size_t i = 0; i < count; i++) waiting(i).event->settle(Outcome::stored);
   for (size_t i = 0; i < in_flight_.buried; i++) shared_.ghosts.remove(ghosts_[i].sequence);

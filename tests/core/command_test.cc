@@ -36,6 +36,7 @@ std::string right_value(const FieldSpec& spec) {
     case Shape::object:
       return R"({"a":[1,{"b":null}],"c":"d\n"})";
     case Shape::cursor_or_time:
+    case Shape::event_id:
       return R"("9c1f00d2ab37-0000002a91c4e1")";
   }
   return "null";
@@ -81,6 +82,7 @@ TEST(CommandTable, RowsAreSound) {
     EXPECT_NE(row.run, nullptr);
     EXPECT_EQ(find_command(row.name), &row);
     EXPECT_EQ(std::count(row.name.begin(), row.name.end(), '.'), 1) << row.name << ": group and verb";
+    EXPECT_FALSE(row.doc.empty()) << row.name;
     std::set<Field> fields;
     int lists = 0;
     for (const FieldSpec& spec : row.fields) {
@@ -149,6 +151,7 @@ TEST(DecodeArgs, RightValues) {
           EXPECT_EQ(text, R"({"a":[1,{"b":null}],"c":"d\n"})");
           break;
         case Shape::cursor_or_time:
+        case Shape::event_id:
           EXPECT_EQ(text, "9c1f00d2ab37-0000002a91c4e1");
           break;
       }

@@ -227,7 +227,7 @@ void World::tap() {
     if (tapped_.value <= last_sequence_)
       broken("sequence " + std::to_string(tapped_.value) + " was given twice");
     last_sequence_ = tapped_.value;
-    if (!slot->kept) continue;
+    if (!slot->kept || slot->marker) continue;
     const Event& event = *slot->event;
     TruthEvent truth;
     truth.sequence = tapped_.value;

@@ -1,0 +1,183 @@
+// Homes, what users say of themselves in a room: up to where they have received and read, and what they show.
+// Receipts are kept by the store, the last of each user; media lasts as long as the user is there.
+#include <algorithm>
+
+#include "core/homes.h"
+#include "core/json.h"
+#include "core/limits.h"
+#include "core/shard.h"
+
+namespace twinwire {
+namespace {
+
+void append_mark(JsonObject& object, std::string_view key, const std::string& cursor, Sequence at) {
+  if (at.value)
+    object.field(key, cursor);
+  else
+    object.raw(key, "null");
+}
+
+void append_media(JsonObject& object, const Name& user, uint8_t on) {
+  object.field("userId", user.text()).field("camera", (on & Marks::kCamera) != 0);
+  object.field("mic", (on & Marks::kMic) != 0).field("screen", (on & Marks::kScreen) != 0).end();
+}
+
+}  // namespace
+
+// ---- receipts ----
+
+Result<bool> Homes::set_receipt(Room& room, const Name& user, bool read, Sequence upto, SessionId from) {
+  upto = std::min(upto, room.last_kept);
+  Marks& marks = room.made_marks();
+  auto known = marks.receipts.find(user);
+  Sequence before;
+  if (known != marks.receipts.end()) before = read ? known->second.read : known->second.delivered;
+  if (upto <= before) return false;
+  if (known == marks.receipts.end() && marks.receipts.size() >= kReceiptsPerRoom)
+    return fail(Code::limit_exceeded, "this room keeps the receipts of no further user");
+  bool large =
+      std::max<size_t>(room.members.size(), room.present.size()) > shard_.config().presence.members_max;
+  std::string data;
+  JsonObject object(data);
+  object.field("userId", user.text()).field("upTo", shard_.cursor(upto).text()).end();
+  EventDraft draft;
+  draft.type = read ? "receipt.read" : "receipt.delivered";
+  draft.shown_room = room.name.text();
+  draft.data = data;
+  draft.user = user;
+  draft.event_class = EventClass::marker;
+  draft.about = upto;
+  draft.writer_only = large;
+  draft.exclude = from.none() ? Exclude::none : Exclude::connection;
+  draft.exclude_session = from;
+  auto event = publish(room, draft);
+  if (!event) return event.error();
+  Receipt& receipt = marks.receipts[user];
+  (read ? receipt.read : receipt.delivered) = upto;
+  marks.written_by = (*event)->sequence();
+  if (large) {
+    marks.untold[user] |= read ? Marks::kRead : Marks::kDelivered;
+    wants_timer(room);
+  }
+  return true;
+}
+
+std::string Homes::receipt_json(const Room& room, const Name& user) const {
+  Receipt receipt;
+  if (room.marks) {
+    auto it = room.marks->receipts.find(user);
+    if (it != room.marks->receipts.end()) receipt = it->second;
+  }
+  std::string out;
+  JsonObject object(out);
+  // Who has read has received.
+  Sequence delivered = std::max(receipt.delivered, receipt.read);
+  append_mark(object, "delivered", shard_.cursor(delivered).text(), delivered);
+  append_mark(object, "read", shard_.cursor(receipt.read).text(), receipt.read);
+  object.end();
+  return out;
+}
+
+std::string Homes::receipts_json(const Room& room, uint32_t max) const {
+  struct Line {
+    Sequence newest;
+    const Name* user;
+  };
+  std::vector<Line> lines;
+  if (room.marks) {
+    lines.reserve(room.marks->receipts.size());
+    for (const auto& [user, receipt] : room.marks->receipts)
+      lines.push_back({std::max(receipt.delivered, receipt.read), &user});
+  }
+  size_t count = std::min<size_t>(max, lines.size());
+  auto newer = [](const Line& a, const Line& b) {
+    return a.newest != b.newest ? a.newest > b.newest : a.user->text() < b.user->text();
+  };
+  std::partial_sort(lines.begin(), lines.begin() + static_cast<ptrdiff_t>(count), lines.end(), newer);
+  std::string out = "[";
+  for (size_t i = 0; i < count; i++) {
+    if (i) out += ',';
+    out += "{\"userId\":" + json_string(lines[i].user->text()) + ",";
+    out += receipt_json(room, *lines[i].user).substr(1);
+  }
+  return out + "]";
+}
+
+// Of a large room: at most one telling per room and second, of as many users as fit; the rest the next time.
+void Homes::tell_receipts(Room& room) {
+  Marks& marks = *room.marks;
+  std::string data = "{\"receipts\":[";
+  uint32_t told = 0;
+  auto it = marks.untold.begin();
+  for (; it != marks.untold.end() && told < kReceiptsTold; ++it, ++told) {
+    if (told) data += ',';
+    data += "{\"userId\":" + json_string(it->first.text()) + "," + receipt_json(room, it->first).substr(1);
+  }
+  data += "]}";
+  EventDraft draft;
+  draft.type = "receipt.diff";
+  draft.shown_room = room.name.text();
+  draft.data = data;
+  draft.event_class = EventClass::state;
+  if (room.mask != 0) {
+    bool shed = shard_.durability().failing() && shard_.config().server.deliver == DeliverPolicy::commit;
+    if (shed || !publish(room, draft, Ring::Priority::state)) return;  // stays to be told
+  }
+  marks.untold.erase(marks.untold.begin(), it);
+  marks.told_at = shard_.now();
+}
+
+// ---- media ----
+
+Result<void> Homes::set_media(Room& room, const Name& user, uint8_t on, SessionId from) {
+  Marks& marks = room.made_marks();
+  auto known = marks.media.find(user);
+  if ((known == marks.media.end() ? 0 : known->second) == on) return {};
+  if (known == marks.media.end() && marks.media.size() >= kMediaMax)
+    return fail(Code::limit_exceeded, "too many users of this room show something already");
+  if (auto told = tell_media(room, user, on, from); !told) return told;
+  if (on)
+    marks.media[user] = on;
+  else
+    marks.media.erase(user);
+  return {};
+}
+
+void Homes::end_media(Room& room, const Name& user) {
+  if (room.marks && room.marks->media.erase(user)) (void)tell_media(room, user, 0, {});
+}
+
+Result<void> Homes::tell_media(Room& room, const Name& user, uint8_t on, SessionId from) {
+  if (room.mask == 0) return {};
+  std::string data;
+  JsonObject object(data);
+  append_media(object, user, on);
+  EventDraft draft;
+  draft.type = "media.state";
+  draft.shown_room = room.name.text();
+  draft.data = data;
+  draft.user = user;
+  draft.event_class = EventClass::state;
+  draft.exclude = from.none() ? Exclude::none : Exclude::connection;
+  draft.exclude_session = from;
+  auto event = publish(room, draft);
+  return event ? Result<void>() : Result<void>(event.error());
+}
+
+// ---- as a whole ----
+
+void Homes::add_marks(const Room& room, RoomState& state) const {
+  if (!room.marks) return;
+  state.anyone_shows = !room.marks->media.empty();
+  std::string& out = state.media_json = "{\"users\":[";
+  for (const auto& [user, on] : room.marks->media) {
+    if (out.back() != '[') out += ',';
+    JsonObject entry(out);
+    append_media(entry, user, on);
+  }
+  out += "]}";
+  if (!room.marks->receipts.empty())
+    state.receipts_json = "{\"receipts\":" + receipts_json(room, kReceiptsListed) + "}";
+}
+
+}  // namespace twinwire
