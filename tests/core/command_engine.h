@@ -1,0 +1,236 @@
+// CommandEngine: one shard with a ring, a store that never heard of anything, and sockets that are strings,
+// for tests of commands and of what streams are told. Not here: the disk, several shards, faults (tests/sim).
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/engine.h"
+#include "core/json.h"
+#include "core/shard.h"
+
+namespace twinwire::test {
+
+class StillClock final : public Clock {
+ public:
+  Millis now_ms() const override { return now; }
+  uint64_t wall_ms() const override { return 1795176000000 + now; }
+  Millis now = 1000;
+};
+
+class Counting final : public Random {
+ public:
+  uint64_t next() override { return ++state_ * 0x9e3779b97f4a7c15; }
+
+ private:
+  uint64_t state_ = 0;
+};
+
+class NothingStored final : public History {
+ public:
+  void read(const ReadRequest&, Done<std::shared_ptr<const ReadAnswer>> done) override {
+    done(std::make_shared<ReadAnswer>());
+  }
+  void load_room(RoomId, const Name&, Done<std::unique_ptr<RoomRecord>> done) override {
+    done(std::make_unique<RoomRecord>());
+  }
+  void load_user(const Name&, RoomId, Done<std::unique_ptr<UserRecord>> done) override {
+    done(std::make_unique<UserRecord>());
+  }
+  void find_idempotent(RoomId, const Name&, std::string_view, Done<IdempotencyRecord> done) override {
+    done({});
+  }
+  bool may_know_room(RoomId) const override { return false; }
+  bool may_know_user(RoomId) const override { return false; }
+  bool may_know_idempotent(RoomId, const Name&, std::string_view) const override { return false; }
+};
+
+struct SilentWaker final : Waker {
+  void wake(uint32_t) override {}
+};
+
+// Sockets that take everything. What went to each connection is kept as the JSON texts of its WebSocket
+// frames.
+class Texts final : public Transport {
+ public:
+  void send(ConnectionId id, const char* bytes, size_t size) override {
+    sent += size;
+    if (counting_only) return;
+    std::string& in = raw_[index_of(id)];
+    in.append(bytes, size);
+    take_frames(index_of(id), in);
+  }
+  void submit() override {}
+  void want_writable(ConnectionId) override {}
+  void close(ConnectionId) override {}
+  void reply(ConnectionId, std::string_view tag, const Reply& reply) override {
+    replies[std::string(tag)] = reply;
+  }
+  void stream_opened(ConnectionId) override {}
+
+  std::map<uint32_t, std::vector<std::string>> texts;  // by connection
+  std::map<std::string, Reply> replies;                // by tag
+  uint64_t sent = 0;
+  bool counting_only = false;
+
+ private:
+  void take_frames(uint32_t id, std::string& in) {
+    for (;;) {
+      if (in.size() < 2) return;
+      size_t size = static_cast<unsigned char>(in[1]) & 127, head = size == 126 ? 4 : size == 127 ? 10 : 2;
+      if (in.size() < head) return;
+      if (head > 2) size = 0;
+      for (size_t i = 2; i < head; i++) size = size << 8 | static_cast<unsigned char>(in[i]);
+      if (in.size() < head + size) return;
+      texts[id].push_back(in.substr(head, size));
+      in.erase(0, head + size);
+    }
+  }
+  std::map<uint32_t, std::string> raw_;
+};
+
+class CommandEngine {
+ public:
+  explicit CommandEngine(const Config& config = {}) : config_(config) {
+    boot_.first = Sequence{1};
+    boot_.lease_end = Sequence{uint64_t{1} << 40};
+    boot_.starts.push_back({Sequence{0}, Sequence{1}, DeliverPolicy::publish});
+    Ring::Options options;
+    options.slots = 1 << 14;
+    options.lease_end = boot_.lease_end;
+    ring_ = std::make_unique<Ring>(options, waker_);
+    durability_ = std::make_unique<Durability>(Sequence{0}, Sequence{1});
+    Engine::Parts parts{config_, boot_, clock, *ring_, *durability_, history_};
+    engine_ =
+        std::make_unique<Engine>(parts, std::vector<Transport*>{&sockets}, std::vector<Random*>{&random_});
+  }
+
+  Shard& shard() { return engine_->shard(ShardIndex{0}); }
+  Durability& durability() { return *durability_; }
+  std::string cursor(uint64_t sequence) { return shard().cursor({sequence}).text(); }
+
+  // A stream by WebSocket; its number is the connection's.
+  uint32_t open(const std::string& user, std::vector<std::string> rooms = {}) {
+    uint32_t id = next_connection_++;
+    shard().connection_opened(ConnectionId{id}, 1);
+    StreamRequest request;
+    request.form = Form::ws;
+    request.who.user = Name("t", user);
+    request.rooms = std::move(rooms);
+    shard().open_stream(ConnectionId{id}, std::move(request));
+    return id;
+  }
+  void close(uint32_t id) { shard().connection_closed(ConnectionId{id}); }
+
+  // Sends and settles; the answer's body.
+  std::string command(const std::string& user, std::string_view name, const std::string& json,
+                      SessionId session = {}, bool backend = false) {
+    std::string tag = send(user, name, json, session, backend);
+    settle();
+    return sockets.replies.contains(tag) ? sockets.replies[tag].body : "(no answer)";
+  }
+  std::string send(const std::string& user, std::string_view name, const std::string& json,
+                   SessionId session = {}, bool backend = false) {
+    std::string tag = std::to_string(next_tag_++);
+    Command command;
+    command.row = find_command(name);
+    auto args = decode_args(*command.row, json, NameLimits{});
+    if (!args) {
+      sockets.replies[tag] = reply_of(args.error());
+      return tag;
+    }
+    command.args = std::move(*args);
+    command.who.user = Name("t", user);
+    command.who.backend = backend;
+    command.session = session;
+    command.tag = tag;
+    uint32_t id = next_connection_++;
+    shard().connection_opened(ConnectionId{id}, 1);
+    command.connection = ConnectionId{id};
+    command.connection_generation = 1;
+    shard().command(std::move(command));
+    return tag;
+  }
+
+  // Ticks, and writes as the writer would, until nothing is left to do.
+  void settle(uint32_t ticks = 12) {
+    for (uint32_t tick = 0; tick < ticks; tick++) {
+      shard().tick();
+      if (writing) write();
+    }
+  }
+  // Time passes in steps that timers notice.
+  void pass(Millis ms) {
+    for (Millis step = 0; step < ms; step += 100) {
+      clock.now += 100;
+      settle(2);
+    }
+  }
+  // The writer takes what the ring holds; `outcome` is how it ends.
+  void write(Outcome outcome = Outcome::stored) {
+    uint64_t bytes = 0;
+    Sequence at = written_;
+    while (const Slot* slot = ring_->peek(at + 1)) {
+      at = at + 1;
+      bytes += slot->bytes;
+      if (!slot->kept) continue;
+      slot->event->settle(outcome);
+      slot->event->release();
+    }
+    if (at == written_) return;
+    written_ = at;
+    ring_->consumed(ring_->writer_consumer(), at, bytes);
+    durability_->set_durable(at);
+    durability_->set_synced(at);
+  }
+
+  std::vector<std::string>& texts(uint32_t connection) { return sockets.texts[connection]; }
+  // How many texts of a stream hold all of `parts`.
+  size_t count(uint32_t connection, const std::vector<std::string>& parts) {
+    size_t found = 0;
+    for (const std::string& text : texts(connection)) {
+      bool all = true;
+      for (const std::string& part : parts) all = all && text.find(part) != std::string::npos;
+      found += all;
+    }
+    return found;
+  }
+
+  StillClock clock;
+  Texts sockets;
+  bool writing = true;
+
+ private:
+  Config config_;
+  StoreBoot boot_;
+  Counting random_;
+  NothingStored history_;
+  SilentWaker waker_;
+  std::unique_ptr<Ring> ring_;
+  std::unique_ptr<Durability> durability_;
+  std::unique_ptr<Engine> engine_;
+  uint32_t next_connection_ = 0;
+  uint32_t next_tag_ = 1;
+  Sequence written_;
+};
+
+// The text of the first member called `key`.
+inline std::string member(const std::string& json, const std::string& key) {
+  std::string start = "\"" + key + "\":\"";
+  size_t at = json.find(start);
+  if (at == std::string::npos) return "";
+  at += start.size();
+  return json.substr(at, json.find('"', at) - at);
+}
+
+inline testing::AssertionResult has(const std::string& text, const std::string& part) {
+  if (text.find(part) != std::string::npos) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << part << " is not in " << text;
+}
+
+}  // namespace twinwire::test
