@@ -191,10 +191,10 @@ void rooms_invite(Shard& shard, Command command) {
 // ---- rooms.update ----
 
 void rooms_update(Shard& shard, Command command) {
-  if (!command.args.has(Field::name) && !command.args.has(Field::history))
-    return refuse(shard, command, Code::invalid_argument, "'name' or 'history' is required");
   at_room(shard, std::move(command), [](Shard& home, Room& room, Command& asked) {
     if (home.homes().waits_behind(room, asked)) return;
+    if (!asked.args.has(Field::name) && !asked.args.has(Field::history))
+      return refuse(home, asked, Code::invalid_argument, "'name' or 'history' is required");
     if (room.kind == RoomKind::direct)
       return refuse(home, asked, Code::conflict, "a direct room has neither a name nor settings");
     if (asked.args.has(Field::history) && room.kind != RoomKind::closed)

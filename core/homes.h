@@ -207,6 +207,7 @@ class Homes {
   void settle_unsaved(Room& room, Unsettled& done);
   void settle_effect(Room& room, const Event& event);
   void withdraw_effect(Room& room, const Unsettled& done);
+  void restore_member(Room& room, const Name& user, Sequence since);
   static void withdraw_update(Room& room, const Unsettled& done);
   void end_membership(Room& room, const Name& user, bool stored);
   void tell_user(Room& room, const Name& user, Sequence since, bool added);

@@ -34,8 +34,7 @@ void Tail::collect_changes(Sequence upto, std::vector<MessageChange>& out) const
 void Homes::find_message(Room& room, Sequence id, std::function<void(Room&, const FoundMessage&)> then) {
   FoundMessage found;
   found.change = change_in_tail(room, id);
-  if (id > room.last_kept || id <= room.trimmed_through)
-    return then(room, found);
+  if (id > room.last_kept || id <= room.trimmed_through) return then(room, found);
   if (id >= room.tail.first()) {
     const Event* event = room.tail.find(id);
     if (event && event->type() == "message.created") found.created = EventRef::share(event);

@@ -351,24 +351,36 @@ void Homes::withdraw_effect(Room& room, const Unsettled& done) {
       room.kind = RoomKind::open;
       if (reserved) room.existed = false;  // its members follow as their own events are settled
       break;
-    case EventEffect::member_added:
-      if (auto member = room.members.find(user);
-          member != room.members.end() && member->second == event.sequence())
-        end_membership(room, user, false);
+    case EventEffect::member_added: {
       // A removal behind it, should it be given up too, has nothing to bring back.
       for (Unsettled& later : room.unsettled)
         if (later.since_before == event.sequence()) later.since_before = {0};
+      auto member = room.members.find(user);
+      if (member == room.members.end() || member->second != event.sequence()) break;
+      if (done.since_before.value)
+        restore_member(room, user, done.since_before);
+      else
+        end_membership(room, user, false);
       break;
+    }
     case EventEffect::member_removed:
-      if (room.is_member(user)) break;  // came again since
-      if (reserved && !room.existed) {
+      if (room.is_member(
+              user)) {  // came again since: should that be in vain too, the former membership is left
+        for (Unsettled& later : room.unsettled)
+          if (later.event->effect() == EventEffect::member_added && later.event->subject() == user)
+            later.since_before = done.since_before;
+      } else if (reserved && !room.existed) {
         end_membership(room, user, true);  // still to be written
       } else if (done.since_before.value) {
-        room.members[user] = done.since_before;
-        tell_user(room, user, done.since_before, true);
+        restore_member(room, user, done.since_before);
       }
       break;
   }
+}
+
+void Homes::restore_member(Room& room, const Name& user, Sequence since) {
+  room.members[user] = since;
+  tell_user(room, user, since, true);
 }
 
 // A later update that is not settled yet stands, and only learns what there was before.

@@ -87,7 +87,7 @@ struct Unsettled {
   DedupeKey dedupe;
   bool has_dedupe = false;
   bool answer_with_data = false;  // see Homes::AnswerShape
-  Sequence since_before;          // member_removed: of the membership that ends, restored if it was in vain
+  Sequence since_before;          // of the membership that was before, restored if the event was in vain
   std::string record_before;      // room_updated: the room's record until then
 };
 
@@ -104,7 +104,7 @@ struct Marks {
   std::unordered_map<Name, uint8_t>
       untold;  // of a large room: whose receipts are to be told (kDelivered, kRead)
   Millis told_at = 0;
-  Sequence written_by;  // once `durable` is here the store has all receipts
+  Sequence written_by;                      // once `durable` is here the store has all receipts
   std::unordered_map<Name, uint8_t> media;  // who has something on (kCamera, kMic, kScreen)
 };
 

@@ -87,7 +87,7 @@ std::string arguments(const CommandRow& row, std::string_view room) {
       object.raw(name, "true");
     else if (spec.required && spec.shape == Shape::user_names)
       object.raw(name, "[\"somebody\"]");
-    else if (spec.required && spec.shape == Shape::cursor_or_time)
+    else if (spec.required && (spec.shape == Shape::cursor_or_time || spec.shape == Shape::event_id))
       object.field(name, "000000000000-00000000000001");
   }
   object.end();
