@@ -13,7 +13,8 @@ import NpmWebSocket from 'ws';
 const types = [
   'connected', 'bye', 'reset', 'auth.success', 'auth.error', 'auth.expiring', 'message.created', 'message.unsaved', 'room.created',
   'room.member_added', 'room.member_removed', 'room.cleared', 'typing', 'presence.joined', 'presence.left',
-  'presence.updated', 'presence.diff', 'goal.created',
+  'presence.updated', 'presence.diff', 'goal.created', 'message.updated', 'message.deleted', 'room.updated',
+  'receipt.delivered', 'receipt.read', 'receipt.diff', 'media.state', 'signal',
 ];
 
 export class Feed {
