@@ -96,12 +96,17 @@ constexpr DocMember kLoadResult[] = {
     {"receipts", "[Receipt]", "Up to where users have received and read, at most 200, the newest."},
     {"lastEventId", "eventId",
      "The position that the answer shows; a stream resumed from it misses nothing."}};
-constexpr DocMember kCreateResult[] = {kRoomIs, {"existing", "boolean?", "The room was there before."}};
+constexpr DocMember kMaybeEventId{"eventId", "eventId?",
+                                  "The last event that it became, if it changed anything."};
+constexpr DocMember kMaybeStored{"stored", "boolean?", "Whether that is synced to disk."};
+constexpr DocMember kCreateResult[] = {
+    kMaybeEventId, kRoomIs, {"existing", "boolean?", "The room was there before."}, kMaybeStored};
 constexpr DocMember kRoomsResult[] = {{"rooms", "[RoomOfUser]", "The one that changed last comes first."}};
-constexpr DocMember kJoinResult[] = {kRoomIs, kLastEventId};
-constexpr DocMember kLeaveResult[] = {{"left", "boolean", "False: the user was no member."}};
+constexpr DocMember kJoinResult[] = {kMaybeEventId, kRoomIs, kLastEventId, kMaybeStored};
+constexpr DocMember kLeaveResult[] = {
+    kMaybeEventId, {"left", "boolean", "False: the user was no member."}, kMaybeStored};
 constexpr DocMember kInviteResult[] = {
-    kEventIdIs, kRoomIs, {"added", "[text]", "Who was no member before."}, kStored};
+    kMaybeEventId, kRoomIs, {"added", "[text]", "Who was no member before."}, kMaybeStored};
 constexpr DocMember kRemoveResult[] = {kEventIdIs, {"removed", "boolean", "Always true."}, kStored};
 constexpr DocMember kUpdateResult[] = {kEventIdIs, kRoomIs, kStored};
 constexpr DocMember kEventResult[] = {kEventIdIs, kStored};

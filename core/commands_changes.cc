@@ -1,9 +1,8 @@
 // messages.edit and messages.delete: a message's newer states are events of their own. Each carries the whole
 // message, so that whoever sees only the last one has it all; of a deleted one remains a tombstone.
-#include <simdjson.h>
-
 #include "core/commands.h"
 #include "core/json.h"
+#include "core/json_text.h"
 #include "core/limits.h"
 #include "core/shard.h"
 
@@ -23,23 +22,21 @@ bool is_deleted(const Event& state) { return state.type() == "message.deleted"; 
 
 // The message of `state` with the text that the command gives, or without any.
 std::string changed_message(const Event& state, const Args& args, bool deletes, const std::string& now) {
-  static thread_local simdjson::dom::parser parser;
-  simdjson::dom::object message;
+  auto message = JsonText::read(message_in(state));
+  TW_CHECK(message);  // the engine wrote it
   std::string out;
-  std::string_view text = message_in(state);
-  if (parser.parse(text.data(), text.size()).get_object().get(message)) return "{}";  // never: it is ours
   JsonObject object(out);
-  for (auto [key, value] : message) {
-    bool edited = key == "content" || key == "encryptedContent";
-    Field field = key == "content" ? Field::content : Field::encrypted_content;
-    if (key == "updatedAt")
-      object.field(key, now);
-    else if (deletes ? is_content(key) : edited && !args.has(field))
-      object.raw(key, "null");
-    else if (edited && !deletes)
-      object.field(key, args.text(field));
+  for (const JsonPart& part : message->parts()) {
+    bool text = part.key == "content" || part.key == "encryptedContent";
+    Field field = part.key == "content" ? Field::content : Field::encrypted_content;
+    if (part.key == "updatedAt")
+      object.field(part.key, now);
+    else if (deletes ? is_content(part.key) : text && !args.has(field))
+      object.raw(part.key, "null");
+    else if (text && !deletes)
+      object.field(part.key, args.text(field));
     else
-      object.raw(key, simdjson::minify(value));
+      object.raw(part.key, part.raw);
   }
   if (deletes) object.field(kDeletedAt, now);
   object.end();

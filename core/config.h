@@ -101,6 +101,8 @@ struct Config {
     uint32_t batch_events = 256;
     uint32_t commands_per_second = 50;
     uint32_t commands_burst = 100;
+    uint32_t tenant_commands_per_second = 0;
+    uint32_t tenant_commands_burst = 1'000;
     uint32_t room_name_bytes = 128;
     uint32_t user_id_bytes = 128;
   } limits;

@@ -5,7 +5,10 @@
 namespace twinwire {
 
 Engine::Engine(const Parts& parts, std::vector<Transport*> transports, std::vector<Random*> randoms)
-    : parts_(parts), started_ms_(parts.clock.now_ms()) {
+    : parts_(parts),
+      tenant_rates_(parts.config.limits.tenant_commands_per_second,
+                    parts.config.limits.tenant_commands_burst),
+      started_ms_(parts.clock.now_ms()) {
   TW_CHECK(!transports.empty() && transports.size() == randoms.size() && transports.size() <= kShardsMax);
   TW_CHECK(transports.size() == parts.ring.shards());
   if (parts.config.auth.mode == AuthMode::none) default_rights_ = Rights::all();

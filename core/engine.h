@@ -16,7 +16,11 @@
 #include "core/limits.h"
 #include "core/mailbox.h"
 #include "core/mutation.h"
+<<<<<<< HEAD
 #include "core/revocations.h"
+=======
+#include "core/rates.h"
+>>>>>>> 8ec11c7 (A tenant's own rate; changes and receipts in the store's and the simulator's tests; a poll's history is its answer)
 #include "core/ring.h"
 #include "core/transport.h"
 
@@ -57,6 +61,7 @@ class Engine {
   History& history() { return parts_.history; }
   const Parts& parts() const { return parts_; }
   const Bounds& bounds() const { return parts_.bounds; }
+  TenantRates& tenant_rates() { return tenant_rates_; }  // any shard
   bool mutated(Mutation m) const { return parts_.mutation == m; }
 
   Revocations& revocations() { return revocations_; }
@@ -70,7 +75,11 @@ class Engine {
   Parts parts_;
   std::vector<std::unique_ptr<Shard>> shards_;
   Rights default_rights_;
+<<<<<<< HEAD
   Revocations revocations_;
+=======
+  TenantRates tenant_rates_;
+>>>>>>> 8ec11c7 (A tenant's own rate; changes and receipts in the store's and the simulator's tests; a poll's history is its answer)
   std::atomic<bool> draining_{false};
   uint64_t started_ms_;
 };

@@ -18,7 +18,8 @@ TenantRates::Bucket& TenantRates::bucket(std::string_view tenant) {
     // Relaxed: the hash is all that is passed on; the time in the bucket stands for itself.
     uint64_t owner = place.tenant.load(std::memory_order_relaxed);
     if (owner == hash) return place;
-    if (owner == 0 && (place.tenant.compare_exchange_strong(owner, hash, std::memory_order_relaxed) || owner == hash))
+    if (owner == 0 &&
+        (place.tenant.compare_exchange_strong(owner, hash, std::memory_order_relaxed) || owner == hash))
       return place;
   }
   return buckets_[at % kPlaces];

@@ -1,6 +1,6 @@
-// TenantRates: how many commands each tenant may send over all shards: one bucket a tenant, as a time (when it
-// will be full again), so that taking is one compare-and-swap. Not here: connections' own rates (Shard::admit).
-// Any thread, no lock.
+// TenantRates: how many commands each tenant may send over all shards: one bucket a tenant, as a time (when
+// it will be full again), so that taking is one compare-and-swap. Not here: connections' own rates
+// (Shard::admit). Any thread, no lock.
 #pragma once
 
 #include <array>
@@ -24,7 +24,7 @@ class TenantRates {
   // More tenants than places share the last ones looked at, and so a limit: a bound, not a surprise.
   static constexpr size_t kPlaces = 4096, kProbes = 64;
   struct Bucket {
-    std::atomic<uint64_t> tenant{0};     // hash; 0: nobody's yet
+    std::atomic<uint64_t> tenant{0};      // hash; 0: nobody's yet
     std::atomic<uint64_t> full_at_us{0};  // when nothing of what was taken is owed any more
   };
   Bucket& bucket(std::string_view tenant);

@@ -111,10 +111,13 @@ void Sessions::history_done(uint32_t index) {
   // more.
   push_read(index, events);
   catchup.pushed_through = catchup.target;
-  if (shard_.outboxes().queued(ConnectionId{session.connection}) == 0) {
+  ConnectionId connection{session.connection};
+  if (shard_.outboxes().queued(connection) == 0) {
     session.cursor = catchup.target;
     catchup.pushed = false;
     queue(index);
+  } else if (shard_.outboxes().at(connection).form == Form::poll) {
+    polls_ready_.push_back(handle(index));  // they are the poll's answer, and no stream's bytes
   }
 }
 

@@ -215,25 +215,27 @@ Millis Shard::next_deadline() const {
 
 // ---- commands ----
 
-// The token bucket of the connection: commands_per_second, at most a burst at once.
-bool Shard::admit(const Command& command) {
-  if (command.who.backend || command.paid) return true;
+// Takes one command from what its connection and its tenant may send now, unless it is paid for: a refusal
+// that says how long to wait, or nothing.
+std::optional<Reply> Shard::too_fast(const Command& command) {
+  if (command.who.backend || command.paid) return std::nullopt;
+  auto refused = [this](const char* sentence, Millis wait) {
+    metrics_.refused_rate++;
+    Reply reply = reply_of(fail(Code::rate_limited, sentence));
+    reply.retry_after_seconds = static_cast<uint32_t>(std::min<Millis>(3600, (wait + 999) / 1000));
+    return reply;
+  };
   Stream& stream = outboxes_.at(command.connection);
   auto now_ds = static_cast<uint32_t>(now_ / 100);
   uint32_t full = std::min<uint32_t>(config().limits.commands_burst, 6000) * 10;
   uint64_t earned = uint64_t{now_ds - stream.tokens_at_ds} * config().limits.commands_per_second;
   stream.tokens = static_cast<uint16_t>(std::min<uint64_t>(full, stream.tokens + earned));
   stream.tokens_at_ds = now_ds;
-  if (stream.tokens < 10) {
-    metrics_.refused_rate++;
-    return false;
-  }
+  if (stream.tokens < 10) return refused("too many commands on this connection; slow down", 1000);
+  if (Millis wait = engine_.tenant_rates().take(command.who.user.tenant(), now_))
+    return refused("too many commands of this tenant; slow down", wait);
   stream.tokens = static_cast<uint16_t>(stream.tokens - 10);
-  return true;
-}
-
-Error Shard::too_fast() {
-  return fail(Code::rate_limited, "too many commands on this connection; slow down");
+  return std::nullopt;
 }
 
 void Shard::command(Command command) {
@@ -243,7 +245,7 @@ void Shard::command(Command command) {
   if (command.who.backend && command.row->by == By::users) {
     return reply(command, reply_of(fail(Code::forbidden, "a backend acts as nobody: this is for users")));
   }
-  if (!admit(command)) return reply(command, reply_of(too_fast()));
+  if (auto refusal = too_fast(command)) return reply(command, std::move(*refusal));
   if (crowded()) {
     metrics_.refused_overloaded++;
     return reply(command, reply_of(fail(Code::overloaded, "the server is overloaded; try again shortly")));
@@ -289,7 +291,7 @@ void Shard::route(Command command) {
 }
 
 void Shard::batch(const Command& like, const std::vector<std::string>& elements, const NameLimits& names) {
-  if (!admit(like)) return reply(like, reply_of(too_fast()));
+  if (auto refusal = too_fast(like)) return reply(like, std::move(*refusal));
   auto batch = std::make_shared<Batch>();
   batch->answers.resize(elements.size());
   batch->missing = static_cast<uint32_t>(elements.size());

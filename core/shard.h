@@ -74,10 +74,6 @@ class Shard {
   }
   bool has_stream(ConnectionId connection) { return sessions_.on_connection(connection) != kNone; }
   void command(Command command);
-  // Takes one command from what the connection may send now; false: it is too fast. command() does it unless
-  // the command is `paid`.
-  bool admit(const Command& command);
-  static Error too_fast();
   // Elements of an array, each the parameters of a command like `like`; answered as one, in order.
   void batch(const Command& like, const std::vector<std::string>& elements, const NameLimits& names);
 
@@ -196,6 +192,7 @@ class Shard {
     uint32_t place;
   };
   void deliver_reply(const Asker& asker, const Reply& reply);
+  std::optional<Reply> too_fast(const Command& command);
 
   // Constant after construction.
   Engine& engine_;

@@ -1,5 +1,5 @@
-// The generated documentation: the schema is JSON and says something of everything, and net/PROTOCOL.md is what
-// the tables say (TWINWIRE_UPDATE=1 writes it anew).
+// The generated documentation: the schema is JSON and says something of everything, and net/PROTOCOL.md is
+// what the tables say (TWINWIRE_UPDATE=1 writes it anew).
 #include "core/schema.h"
 
 #include <gtest/gtest.h>
@@ -32,11 +32,13 @@ TEST(Schema, NamesEveryCommandParameterAndError) {
     EXPECT_FALSE(std::string_view(command["description"]).empty()) << row.name;
     for (const FieldSpec& spec : row.fields) {
       simdjson::dom::element parameter;
-      ASSERT_FALSE(command["parameters"]["properties"].at_key(wire_name(spec.field)).get(parameter)) << row.name;
+      ASSERT_FALSE(command["parameters"]["properties"].at_key(wire_name(spec.field)).get(parameter))
+          << row.name;
       EXPECT_FALSE(std::string_view(parameter["description"]).empty()) << wire_name(spec.field);
     }
     for (const DocMember& member : row.result)
-      EXPECT_FALSE(command["result"]["properties"].at_key(member.name).error()) << row.name << " " << member.name;
+      EXPECT_FALSE(command["result"]["properties"].at_key(member.name).error())
+          << row.name << " " << member.name;
   }
   for (int code = 1; code <= static_cast<int>(Code::draining); code++) {
     simdjson::dom::element error;

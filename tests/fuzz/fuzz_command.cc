@@ -45,6 +45,9 @@ std::string check_and_write(const FieldSpec& spec, const Args& args) {
     case Shape::cursor_or_time:
       TW_CHECK(text.size() <= 64);
       break;
+    case Shape::event_id:
+      TW_CHECK(Cursor::parse(text).has_value());
+      break;
     case Shape::integer:
       TW_CHECK(spec.max == 0 || args.number(spec.field, UINT64_MAX) <= spec.max);
       return std::string(text);

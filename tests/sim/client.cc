@@ -184,6 +184,7 @@ void Client::disconnect() {
 }
 
 void Client::server_gone() {
+  marks_.clear();
   link_ = Link{};
   old_ = Link{};
   for (auto& [tag, pending] : pending_) unanswered_.push_back(std::move(pending));
@@ -250,6 +251,7 @@ void Client::load() {
 }
 
 void Client::typing() {
+  if (world_.random().chance(600)) return change_or_mark();
   Pending pending;
   pending.kind = Pending::Kind::other;
   pending.command = "typing.start";
@@ -627,6 +629,7 @@ void Client::on_answer(const std::string& tag, const std::string& body) {
       world_.broken("a message was refused for good: " + body);
     return;
   }
+  if (pending.command.starts_with("receipts.")) return on_mark(pending, body);
   if (pending.kind == Pending::Kind::join && pending.with_session) {
     std::string from = text_of(answer, "lastEventId");
     // The stream has the room from here on; the inbox tells the user's other sessions.

@@ -71,6 +71,7 @@ class Client {
     bool stored_wanted = true;
     bool with_session = false;
     bool over_stream = false;
+    uint64_t asked_after = 0;  // receipts: what the server had said when it was asked
   };
 
   void connect(bool take_over);
@@ -80,6 +81,8 @@ class Client {
   void join_or_leave();
   void load();
   void typing();
+  void change_or_mark();
+  void on_mark(const Pending& pending, std::string_view body);
   void heartbeat();
   void issue(Pending pending);
   void parse(Link& link);
@@ -116,6 +119,7 @@ class Client {
   std::set<std::string> member_;
   std::set<std::string> asked_;              // rooms it ever asked to join: an answer may have been lost
   std::map<std::string, uint64_t> excused_;  // trimmed, and told
+  std::map<std::string, uint64_t> marks_;    // by command and room: up to where the server said
   std::map<std::string, uint64_t> gained_, removed_at_;
   uint64_t next_tag_ = 1;
   uint32_t paused_ = 0;

@@ -237,6 +237,7 @@ void World::tap() {
     truth.key = event.client_id();
     truth.subject = event.subject().text();
     truth.exclude = event.exclude();
+    truth.about = event.about().value;
     truth.exclude_session = event.exclude_session();
     truth_[truth.sequence] = truth;
     watched_.push_back(EventRef::share(slot->event));
@@ -449,6 +450,7 @@ void World::check_history() {
 
 void World::check_end() {
   check_history();
+  check_changes();
   for (auto& client : clients_) client->check_end();
 }
 

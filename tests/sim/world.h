@@ -78,6 +78,7 @@ struct TruthEvent {
   std::string subject;          // of a membership's beginning or end
   Exclude exclude = Exclude::none;
   SessionId exclude_session;
+  uint64_t about = 0;  // the message that it edits or deletes
   enum class Fate : uint8_t { pending, stored, unsaved, lost } fate = Fate::pending;
 };
 
@@ -154,6 +155,8 @@ class World {
     watch_outcomes();
   }
   bool alive() const { return engine_ != nullptr; }
+  // The store of this life has given something up: what was only a mark may go back.
+  bool gave_up() const { return durability_->unsaved_events.load(std::memory_order_relaxed) > 0; }
   uint64_t run_number() const { return boot_.starts.size(); }
   bool quieting() const { return quieting_; }
   [[noreturn]] void broken(const std::string& what) const;
@@ -176,6 +179,7 @@ class World {
   void quiet();
   void check_end();
   void check_history();
+  void check_changes();
   void check_shard_invariants();
   void watch_outcomes();
 

@@ -64,6 +64,7 @@ struct Post {
   std::string room_record = {};
   std::string shown_room = "\x02same";  // the room's name unless given
   bool own_id = false;                  // the data names the event's own id
+  Sequence about = {};
 };
 
 // The store's parts over a database that outlives them; one life between two crashes.
@@ -131,6 +132,7 @@ class Life {
     draft.room_record = post.room_record;
     draft.client_id = post.client_id;
     draft.content_hash = post.content_hash;
+    draft.about = post.about;
     return Event::encode(draft, boot.epoch);
   }
 
@@ -147,7 +149,8 @@ class Life {
     slot.mask = 1;
     slot.bytes = event->size();
     slot.kind = event->kind();
-    slot.kept = event->kept();
+    slot.kept = event->kept() || event->marker();
+    slot.marker = event->marker();
     if (slot.kept) event->prepay(1);  // the writer's
     ring->publish(claim->first);
     ring->consumed(0, claim->first, event->size());
@@ -223,6 +226,17 @@ class Life {
   uint64_t progress_settled = 0, progress_passed = 0;
   std::vector<std::pair<RoomId, Sequence>> trims;
 };
+
+// An edit or a deletion, and a receipt.
+inline Post change(const Event& message, const std::string& text, const char* type = "message.updated") {
+  return {.text = text, .type = type, .effect = EventEffect::message_changed, .about = message.sequence()};
+}
+inline Post receipt(const std::string& user, bool read, Sequence upto) {
+  return {.user = user,
+          .type = read ? "receipt.read" : "receipt.delivered",
+          .event_class = EventClass::marker,
+          .about = upto};
+}
 
 // The events' texts, for comparing.
 inline std::vector<std::string> datas(const ReadAnswer& answer) {

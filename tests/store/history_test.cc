@@ -380,5 +380,72 @@ TEST(HistoryFailures, AreToldNotHidden) {
   EXPECT_EQ(life.read_all("lobby")->events.size(), 1u);
 }
 
+// What a read with `changes` says of each message: its newest change.
+std::string changes_of(const ReadAnswer& answer) {
+  std::string out;
+  for (const MessageChange& change : answer.changes)
+    out += fmt::format("{}:{} ", change.message.value, change.event->data());
+  return out;
+}
+
+TEST_P(HistoryTest, ChangesComeWithTheMessagesTheyAreOf) {
+  Sequence one, two;
+  std::string wanted;
+  {
+    Life life(*database, clock);
+    EventRef first = life.publish({.text = "1"}), second = life.publish({.text = "2"});
+    life.publish({.room = "other", .text = "3"});
+    one = first->sequence(), two = second->sequence();
+    life.publish(change(*first, "1a"));
+    life.publish(change(*second, "2 gone", "message.deleted"));
+    life.publish(change(*first, "1b"));
+    life.settle();
+    auto r = request(life, "lobby", 0, 100);
+    EXPECT_TRUE(life.read(r)->changes.empty()) << "only who asks is told";
+    r.changes = true;
+    wanted = fmt::format("{}:{} {}:{} ", one.value, text_of("1b"), two.value, text_of("2 gone"));
+    EXPECT_EQ(changes_of(*life.read(r)), wanted);
+    r.upto = one;
+    EXPECT_EQ(changes_of(*life.read(r)), fmt::format("{}:{} ", one.value, text_of("1b")));
+    EXPECT_EQ(numbers(*life.read(r)), "1 ");
+    // A change after a read makes the chunk old, though no new message came.
+    life.publish(change(*first, "1c"));
+    life.settle();
+    EXPECT_EQ(changes_of(*life.read(r)), fmt::format("{}:{} ", one.value, text_of("1c")));
+  }
+  reopen();
+  Life life(*database, clock, 2);
+  auto r = request(life, "lobby", 0, 0);
+  r.after = one, r.upto = two, r.changes = true;
+  EXPECT_EQ(changes_of(*life.read(r)), fmt::format("{}:{} ", two.value, text_of("2 gone")));
+}
+
+TEST_P(HistoryTest, ReceiptsAreTheLastOfEachUserAndNoEvents) {
+  Sequence last;
+  {
+    Life life(*database, clock);
+    Sequence one = life.publish({.text = "1"})->sequence();
+    life.publish(receipt("bob", false, one));
+    life.publish(receipt("bob", true, one));
+    last = life.publish({.text = "2"})->sequence();
+    EventRef mark = life.publish(receipt("bob", false, last));
+    life.publish(receipt("carol", true, one));
+    life.settle();
+    EXPECT_EQ(mark->outcome(), Outcome::stored);
+    EXPECT_EQ(life.read_all("lobby")->events.size(), 2u);
+    EXPECT_EQ(life.load_room("lobby")->last_kept, last);
+    life.publish({.effect = EventEffect::member_added, .subject = "carol"});
+    life.publish({.effect = EventEffect::member_removed, .subject = "carol"});
+    life.settle();
+  }
+  reopen();
+  Life life(*database, clock, 2);
+  auto receipts = life.load_room("lobby")->receipts;
+  ASSERT_EQ(receipts.size(), 1u) << "of who was removed nothing is left";
+  EXPECT_EQ(receipts[0].user.text(), "bob");
+  EXPECT_EQ(receipts[0].receipt.delivered, last);
+  EXPECT_LT(receipts[0].receipt.read, last);
+}
+
 }  // namespace
 }  // namespace twinwire::store

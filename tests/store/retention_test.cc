@@ -142,6 +142,36 @@ TEST_P(RetentionTest, ClearedMessagesVanishAtOnceAndArePurged) {
   EXPECT_EQ(stored_events(), 4u);
 }
 
+TEST_P(RetentionTest, ChangesGoWithTheirMessages) {
+  Life life(*database, clock, 1, keep(3, 0));
+  std::vector<EventRef> messages;
+  for (int i = 0; i < 4; i++) messages.push_back(life.publish({.text = std::to_string(i)}));
+  for (const EventRef& message : messages) life.publish(change(*message, "changed"));
+  for (int i = 0; i < 3; i++) life.publish(change(*messages[3], std::to_string(i)));
+  life.settle();
+  auto stored_changes = [&] {
+    size_t count = 0;
+    auto read = database->scan({Table::membership, "c", "d"}, [&](std::string_view, std::string_view) {
+      count++;
+      return true;
+    });
+    EXPECT_TRUE(read);
+    return count;
+  };
+  EXPECT_EQ(stored_changes(), 7u);
+  life.retain();
+  EXPECT_EQ(stored_changes(), 0u) << "all four messages are gone";
+  EventRef kept = life.publish({.text = "kept"});
+  life.publish(change(*kept, "changed"));
+  life.settle();
+  life.retain();
+  EXPECT_EQ(stored_changes(), 1u);
+  life.publish({.type = "room.cleared", .effect = EventEffect::room_cleared});
+  life.settle();
+  life.retain();
+  EXPECT_EQ(stored_changes(), 0u);
+}
+
 TEST_P(RetentionTest, ExpiredIdsAreRemoved) {
   Life life(*database, clock, 1, keep(0, 0));
   for (int i = 0; i < 40; i++) life.publish({.client_id = fmt::format("old-{}", i)});

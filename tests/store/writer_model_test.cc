@@ -216,6 +216,39 @@ TEST_F(WriterModel, EffectsOfAnUnsavedEventAreTakenBack) {
   EXPECT_EQ(life.read_all("lobby")->events.size(), 4u);
 }
 
+TEST_F(WriterModel, AnUnsavedEditAndReceiptAreTakenBack) {
+  Life life(database, clock);
+  EventRef message = life.publish({.text = "said"});
+  life.publish(change(*message, "stored"));
+  life.publish(receipt("bob", true, message->sequence()));
+  life.settle();
+  database.set_faults({.fail_landed_per_mille = 1000});
+  EventRef lost = life.publish(change(*message, "lost"));
+  EventRef mark = life.publish(receipt("bob", true, lost->sequence()));
+  auto changes = [&life, &message] {
+    ReadRequest r;
+    r.room = life.room("lobby");
+    r.upto = message->sequence();
+    r.changes = true;
+    std::string out;
+    for (const MessageChange& change : life.read(r)->changes) out += change.event->data();
+    return out;
+  };
+  for (int i = 0; i < 400; i++) {
+    life.writer->step(clock.now_ms());
+    EXPECT_EQ(changes(), text_of("stored")) << "not even while it is a ghost";
+    clock.advance(100);
+  }
+  EXPECT_EQ(lost->outcome(), Outcome::unsaved);
+  EXPECT_EQ(mark->outcome(), Outcome::unsaved);
+  database.set_faults({});
+  clock.advance(2'000);
+  life.settle();
+  EXPECT_EQ(changes(), text_of("stored"));
+  ASSERT_EQ(life.load_room("lobby")->receipts.size(), 1u);
+  EXPECT_EQ(life.load_room("lobby")->receipts[0].receipt.read, message->sequence());
+}
+
 TEST_F(WriterModel, IdleSettlesTheBarePosition) {
   Life life(database, clock);
   EventRef typing = life.publish({.type = "typing", .event_class = EventClass::state});
