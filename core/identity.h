@@ -17,8 +17,8 @@ namespace twinwire {
 // What one may do in a room. `none` in the command table: the command needs no right in a room.
 enum class Right : uint8_t {
   none = 0,
-  read = 1,      // follow it, load its history, be told its events
-  write = 2,     // send, publish, type, mark as read
+  read = 1,      // follow it, load its history, be told its events, say up to where one has read
+  write = 2,     // send, publish, type, signal
   presence = 4,  // be counted among those present, ask who is, be told who comes and goes
   manage = 8,    // clear, rename, invite, remove, edit and delete what others wrote
 };

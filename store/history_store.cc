@@ -237,7 +237,8 @@ std::shared_ptr<const ReadAnswer> HistoryStore::Chunk::for_upto(Sequence upto) c
   if (count == all.size() && more == answer->more) return answer;
   auto part = std::make_shared<ReadAnswer>();
   part->events.assign(all.begin(), all.begin() + static_cast<ptrdiff_t>(count));
-  part->changes = answer->changes;
+  for (const MessageChange& change : answer->changes)
+    if (change.message <= upto) part->changes.push_back(change);
   part->more = more;
   part->trimmed_through = answer->trimmed_through;
   return part;

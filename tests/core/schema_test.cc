@@ -84,9 +84,9 @@ TEST(Protocol, PageIsWhatTheTablesSay) {
 }
 
 TEST(Protocol, GeneratedPartsStandBetweenTheirMarks) {
-  std::string page = "a\n<!-- begin commands -->\nold\n<!-- end commands -->\nb\n";
+  std::string page = "a\n<!-- begin commands -->\n@@@\n<!-- end commands -->\nb\n";
   std::string made = with_generated_parts(page);
-  EXPECT_EQ(made.find("old"), std::string::npos);
+  EXPECT_EQ(made.find("@@@"), std::string::npos);
   EXPECT_NE(made.find("`messages.edit`"), std::string::npos);
   EXPECT_TRUE(made.starts_with("a\n<!-- begin commands -->\n"));
   EXPECT_TRUE(made.ends_with("<!-- end commands -->\nb\n"));

@@ -10,6 +10,16 @@
 
 namespace twinwire::sim {
 
+void Client::typing() {
+  if (world_.random().chance(600)) return change_or_mark();
+  Pending pending;
+  pending.kind = Pending::Kind::other;
+  pending.command = "typing.start";
+  pending.room = world_.room_names()[0];
+  pending.json = "{\"room\":\"" + pending.room + "\"}";
+  issue(std::move(pending));
+}
+
 // Of something it has received: an edit, a deletion, or a mark up to there.
 void Client::change_or_mark() {
   if (received_.empty()) return;

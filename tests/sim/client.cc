@@ -250,16 +250,6 @@ void Client::load() {
   issue(std::move(pending));
 }
 
-void Client::typing() {
-  if (world_.random().chance(600)) return change_or_mark();
-  Pending pending;
-  pending.kind = Pending::Kind::other;
-  pending.command = "typing.start";
-  pending.room = world_.room_names()[0];
-  pending.json = "{\"room\":\"" + pending.room + "\"}";
-  issue(std::move(pending));
-}
-
 // Over the WebSocket, or as a POST on a connection of its own to any shard.
 void Client::issue(Pending pending) {
   std::string tag = "\"" + std::to_string(next_tag_++) + "\"";
