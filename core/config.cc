@@ -225,17 +225,13 @@ void add_limits(Table& t, Config::Limits& c) {
   t.number("limits.commands_per_second", c.commands_per_second, 1, 1'000'000,
            "Commands per second and connection. More: `rate_limited`, with the wait.");
   t.number("limits.commands_burst", c.commands_burst, 1, 1'000'000,
-<<<<<<< HEAD
            "Commands that a connection may send at once before the rate counts; above 6000 as 6000.");
-=======
-           "Commands that a connection may send at once before the rate counts.");
   t.number(
       "limits.tenant_commands_per_second", c.tenant_commands_per_second, 0, 100'000'000,
       "Commands per second of all of a tenant's users together, backends apart; 0: as many as come. More: "
       "`rate_limited`, with the wait.");
   t.number("limits.tenant_commands_burst", c.tenant_commands_burst, 1, 100'000'000,
            "Commands that a tenant may send at once before its rate counts.");
->>>>>>> 8ec11c7 (A tenant's own rate; changes and receipts in the store's and the simulator's tests; a poll's history is its answer)
   t.number("limits.room_name_bytes", c.room_name_bytes, 1, 128,
            "Bytes of a room name. More: `invalid_argument`.");
   t.number("limits.user_id_bytes", c.user_id_bytes, 1, 128, "Bytes of a user id. More: `invalid_argument`.");

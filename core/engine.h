@@ -16,11 +16,8 @@
 #include "core/limits.h"
 #include "core/mailbox.h"
 #include "core/mutation.h"
-<<<<<<< HEAD
-#include "core/revocations.h"
-=======
 #include "core/rates.h"
->>>>>>> 8ec11c7 (A tenant's own rate; changes and receipts in the store's and the simulator's tests; a poll's history is its answer)
+#include "core/revocations.h"
 #include "core/ring.h"
 #include "core/transport.h"
 
@@ -75,11 +72,8 @@ class Engine {
   Parts parts_;
   std::vector<std::unique_ptr<Shard>> shards_;
   Rights default_rights_;
-<<<<<<< HEAD
   Revocations revocations_;
-=======
   TenantRates tenant_rates_;
->>>>>>> 8ec11c7 (A tenant's own rate; changes and receipts in the store's and the simulator's tests; a poll's history is its answer)
   std::atomic<bool> draining_{false};
   uint64_t started_ms_;
 };

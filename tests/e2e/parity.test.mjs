@@ -144,6 +144,9 @@ const inputs = {
     bad: [() => ({ data: 1 }), (c) => ({ room: c.g, to: 'eve', data: 1 })],
     forbidden: [(c) => ({ room: c.g, data: 1 }), () => ({ to: 'bob', data: 1 })],
   },
+  // Over a WebSocket its parameters are the identity itself, over POST the request carries that: what is wrong with it
+  // is tested where tokens are.
+  'auth.refresh': { good: [() => ({ userId: 'ann' })], bad: nobody, forbidden: nobody, identity: true },
   'session.info': { good: [() => ({})], bad: nobody, forbidden: nobody },
 };
 
@@ -344,7 +347,7 @@ async function world(Carrier, schema) {
         await run('bad', name, ann, make(c), (got, what) => assert.equal(got.success, false, what));
       for (const make of given.forbidden === nobody ? [] : given.forbidden)
         await run('forbidden', name, eve, make(c), (got, what) => assert.equal(got.code, 'forbidden', what));
-      for (const [kind, data] of generated(name, spec.parameters, schema.$defs))
+      for (const [kind, data] of given.identity ? [] : generated(name, spec.parameters, schema.$defs))
         await run(kind, name, ann, data, (got, what) =>
           assert.ok(got.code === 'invalid_argument' || got.code === 'too_large', what));
     }
