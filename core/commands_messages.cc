@@ -72,7 +72,10 @@ bool is_own_type(std::string_view type) {
 
 std::string message_data(Shard& shard, const Command& command, uint32_t& place) {
   const Args& args = command.args;
-  std::string data = "{\"message\":";
+  constexpr size_t kAround = 448;  // the names of all members, two timestamps, the id
+  std::string data;
+  data.reserve(kAround + args.text(Field::content).size() + args.text(Field::encrypted_content).size());
+  data = "{\"message\":";
   JsonObject message(data);
   std::string created = format_timestamp(shard.wall_ms());
   std::string id = shard.cursor({0}).text();

@@ -28,11 +28,22 @@ size_t write_ws_header(char out[10], uint8_t opcode, size_t payload_size) {
 }
 
 std::string format_timestamp(uint64_t wall_ms) {
-  time_t seconds = static_cast<time_t>(wall_ms / 1000);
-  std::tm utc{};
-  gmtime_r(&seconds, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1,
-                     utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, wall_ms % 1000);
+  // Several are wanted for each message, and within a second they differ in three digits.
+  constexpr uint64_t kNever = UINT64_MAX;
+  thread_local uint64_t second = kNever;
+  thread_local std::string text;
+  if (wall_ms / 1000 != second) {
+    second = wall_ms / 1000;
+    time_t seconds = static_cast<time_t>(second);
+    std::tm utc{};
+    gmtime_r(&seconds, &utc);
+    text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.000Z", utc.tm_year + 1900, utc.tm_mon + 1,
+                       utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
+  }
+  std::string out = text;
+  uint64_t millis = wall_ms % 1000;
+  for (size_t at = out.size() - 2; millis > 0; millis /= 10) out[at--] = static_cast<char>('0' + millis % 10);
+  return out;
 }
 
 const WireStyle& native_style() {

@@ -240,7 +240,9 @@ void Homes::stored_event_read(RoomId id, const Command& command, Sequence sequen
 
 void Homes::answer_event(const Command& command, const Event& event, bool stored, bool duplicate,
                          AnswerShape shape) {
+  constexpr size_t kAround = 128;
   Reply reply;
+  reply.body.reserve(kAround + event.data().size());
   JsonObject object(reply.body);
   object.field("success", true).field("eventId", shard_.cursor(event.sequence()).text());
   if (shape == AnswerShape::data && event.data().size() > 2) {

@@ -261,6 +261,8 @@ bool Crowd::speak(uint32_t index, std::string_view text) {
   return true;
 }
 
+uint32_t Crowd::next_of(uint32_t index) const { return readers_[index]->next(); }
+
 uint64_t Crowd::missing(const std::function<uint32_t(uint32_t room)>& total) const {
   uint64_t out = 0;
   for (uint32_t i = 0; i < size(); ++i) {

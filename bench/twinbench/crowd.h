@@ -77,6 +77,8 @@ class Crowd {
   std::string user_of(uint32_t index) const {
     return user_name(options_.letter, options_.first_user + index);
   }
+  // The number that a reader is to get next.
+  uint32_t next_of(uint32_t index) const;
   Form form_of(uint32_t index) const {
     return options_.mix == Mix::sse || (options_.mix == Mix::mixed && index % 2 == 0) ? Form::sse : Form::ws;
   }

@@ -62,7 +62,11 @@ class Worker::Channel : client::Loop::Watcher {
 };
 
 Worker::Worker(Options options, Shared shared)
-    : options_(std::move(options)), shared_(shared), totals_(options_.rooms, 0), random_(options_.index + 1) {
+    : options_(std::move(options)),
+      shared_(shared),
+      totals_(options_.rooms, 0),
+      last_speaker_(options_.rooms, UINT32_MAX),
+      random_(options_.index + 1) {
   options_.crowd.dialect = &options_.dialect;
   crowd_ = std::make_unique<Crowd>(loop_, options_.crowd, tally());
   const uint32_t per_room = shared_.head->cursors_per_room;
@@ -209,7 +213,19 @@ uint32_t Worker::total_of(uint32_t room) const {
   return totals_[room - options_.crowd.first_room];
 }
 
+// Any member, unless what the last one said has not come back to it: between two connections the order of
+// what is said at the same time is nobody's to promise.
+uint32_t Worker::speaker_in(uint32_t room) {
+  const uint32_t members = one_room() ? crowd_->size() : options_.crowd.members;
+  const uint32_t place = room - options_.crowd.first_room;
+  uint32_t& last = last_speaker_[place];
+  if (last == UINT32_MAX || crowd_->next_of(last) >= total_of(room))
+    last = static_cast<uint32_t>((one_room() ? 0 : place * members) + random_() % members);
+  return last;
+}
+
 void Worker::say_one(uint32_t room, Nanos due, bool by_member) {
+  const uint32_t member = by_member ? speaker_in(room) : 0;
   uint32_t number = 0;
   if (one_room()) {
     number = static_cast<uint32_t>(shared_.head->total.get());
@@ -222,9 +238,6 @@ void Worker::say_one(uint32_t room, Nanos due, bool by_member) {
     speakers_->say({.room = room, .user = {}, .content = content, .due = due});
     return;
   }
-  const uint32_t members = one_room() ? crowd_->size() : options_.crowd.members;
-  const uint32_t first = one_room() ? 0 : (room - options_.crowd.first_room) * members;
-  const auto member = static_cast<uint32_t>(first + random_() % members);
   const std::string user = crowd_->user_of(member);
   const std::string name = room_name(room);
   if (!options_.dialect.speak.empty() &&

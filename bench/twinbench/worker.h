@@ -99,6 +99,7 @@ class Worker {
   Answer come_back(const Order& order);
   Answer drain();
 
+  uint32_t speaker_in(uint32_t room);
   void say_one(uint32_t room, client::Nanos due, bool by_member);
   void note_answer(std::string_view text);
   uint64_t deliveries() const;
@@ -114,7 +115,8 @@ class Worker {
   std::unique_ptr<Crowd> crowd_;
   std::unique_ptr<Speakers> speakers_;
   Speakers::Frame frame_;
-  std::vector<uint32_t> totals_;  // said in each of its rooms
+  std::vector<uint32_t> totals_;        // said in each of its rooms
+  std::vector<uint32_t> last_speaker_;  // in each of its rooms
   std::mt19937_64 random_;
 };
 
