@@ -1,6 +1,8 @@
 // twinbench itself, small: each mode measures, prints its table's JSON, and counts nothing lost, repeated or reordered.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
@@ -76,4 +78,41 @@ test('slow and soak: nobody misses anything', async () => {
   const soak = await bench('soak', '--readers', '20', '--rooms', '4', '--seconds', '2', '--rate', '100');
   assert.ok(soak.rows[0].cuts > 0);
   assert.ok(soak.rows[0].memory.length > 0);
+});
+
+test('a peer that closes idle publishers is measured all the same', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'twinwire-bench-test.'));
+  try {
+    const server = join(folder, 'hasty.mjs');
+    await writeFile(server, `
+      import { createServer } from 'node:http';
+      const readers = new Set();
+      const server = createServer((request, response) => {
+        if (request.method === 'GET') {
+          request.socket.setTimeout(0);
+          response.writeHead(200, { 'Content-Type': 'text/event-stream' }).write(':\\n\\n');
+          return readers.add(response);
+        }
+        let body = '';
+        request.on('data', (part) => (body += part)).on('end', () => {
+          for (const reader of readers) reader.write('data: ' + body + '\\n\\n');
+          response.writeHead(202, { 'Content-Length': 0 }).end();
+        });
+      });
+      server.timeout = 150; // of a connection on which nothing happens
+      server.listen(Number(process.argv[2]), '127.0.0.1');
+    `);
+    const peer = join(folder, 'hasty.json');
+    await writeFile(peer, JSON.stringify({
+      name: 'hasty',
+      start: ['node', server, '{port}'],
+      readers: { sse: { target: '/{room}', live: ':\n\n' } },
+      publish: { via: 'post', target: '/{room}', body: '{content}' },
+    }));
+    const { rows } = await bench('fanout', '--readers', '5', '--window', '1', '--slice-ms', '700', '--transport', 'sse',
+      '--target', 'twinwire', '--target', peer, '--repetitions', '2', '--warm-up', '0');
+    assert.ok(rows.find((row) => row.target === 'hasty').cpuNsPerDelivery > 0);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });
