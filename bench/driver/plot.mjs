@@ -190,7 +190,11 @@ export function lines({ title, subtitle, x, y, series, mark = [], width = 800, h
 // Horizontal bars: { title, subtitle, unit, keys: ['one at a time', '16 at once'],
 //   panels: [{title, rows: [{name, values: [a, b]}]}] }. The second bar of a row is the lighter one.
 export function bars({ title, subtitle, label, keys = [], panels, format = short, width = 800 }) {
-  panels = panels.filter((panel) => panel.rows.length > 0);
+  // A server that could not be measured is told in the report, and has no bar.
+  const measured = (row) => row.values.some(Number.isFinite);
+  panels = panels
+    .map((panel) => ({ ...panel, rows: panel.rows.filter(measured) }))
+    .filter((panel) => panel.rows.length > 0);
   if (panels.length === 0) return undefined;
   const many = Math.max(...panels.flatMap((panel) => panel.rows.map((row) => row.values.length)));
   const thick = many > 1 ? 13 : 18;

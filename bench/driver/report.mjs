@@ -70,7 +70,7 @@ export class Report {
   servers(rows, figure, more = []) {
     const own = rows.find((row) => row.target === 'twinwire');
     return [...rows]
-      .sort((a, b) => a[figure] - b[figure])
+      .sort((a, b) => (a[figure] ?? Infinity) - (b[figure] ?? Infinity) || 0)
       .map((row) => [
         row.target === 'twinwire' ? '**twinwire**' : row.target,
         whole(row[figure]),

@@ -45,7 +45,7 @@ export function fanout(report) {
         return [whole(row?.cpuNsPerDelivery), span(row?.samples?.cpuNsPerDelivery, whole), over];
       };
       const order = [...new Set(rows.map((row) => row.target))].sort(
-        (a, b) => at(a, 1)?.cpuNsPerDelivery - at(b, 1)?.cpuNsPerDelivery,
+        (a, b) => (at(a, 1)?.cpuNsPerDelivery ?? Infinity) - (at(b, 1)?.cpuNsPerDelivery ?? Infinity) || 0,
       );
       const noise = [1, 16].map((window) => span(control(at('bare', window)).all)).join(' and ');
       out.push(
@@ -61,7 +61,7 @@ export function fanout(report) {
         title: word[transport],
         rows: names
           .map((name) => ({ name, values: [value(name, 1), value(name, 16)] }))
-          .sort((a, b) => a.values[0] - b.values[0]),
+          .sort((a, b) => (a.values[0] ?? Infinity) - (b.values[0] ?? Infinity) || 0),
       });
     }
     out.push(
@@ -180,7 +180,7 @@ export function chat(report) {
       title: `${word[transport]}, nothing kept`,
       rows: rows
         .map((row) => ({ name: row.target, values: [row.cpuNsPerDelivery] }))
-        .sort((a, b) => a.values[0] - b.values[0]),
+        .sort((a, b) => (a.values[0] ?? Infinity) - (b.values[0] ?? Infinity) || 0),
     });
     const kept = report.results.rows('chat', `${transport}-kept`);
     const keeps = kept.find((row) => row.target === 'twinwire');
@@ -209,7 +209,7 @@ export function chat(report) {
       );
       const drawn = panels[panels.length - 1].rows;
       if (keeps) drawn.push({ name: 'twinwire, kept', values: [keeps.cpuNsPerDelivery] });
-      drawn.sort((a, b) => a.values[0] - b.values[0]);
+      drawn.sort((a, b) => (a.values[0] ?? Infinity) - (b.values[0] ?? Infinity) || 0);
     }
   }
   out.push(
@@ -271,7 +271,7 @@ export function storm(report) {
       title: word[transport],
       rows: rows
         .map((row) => ({ name: row.target, values: [row.cpuNsPerConnection] }))
-        .sort((a, b) => a.values[0] - b.values[0]),
+        .sort((a, b) => (a.values[0] ?? Infinity) - (b.values[0] ?? Infinity) || 0),
     });
   }
   out.push(
