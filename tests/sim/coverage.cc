@@ -83,7 +83,6 @@ constexpr Line kLines[] = {
     {"", "no credit for a reply"},
     {"", "too many requests at the store"},
     {"", "backlog of the writer full"},
-    {"", "inbox event waited for the ring"},
     {"", "lease renewed"},
 
     {"Ids", "retry of a pending id"},

@@ -169,7 +169,6 @@ void World::gather() {
       {"mailbox full", sum.mailbox_full},
       {"no credit for a reply", sum.no_credit},
       {"too many requests at the store", sum.store_queue_full},
-      {"inbox event waited for the ring", sum.inbox_waited},
       {"retry of a pending id", sum.retries_pending},
       {"retry answered from memory", sum.retries_memory},
       {"retry answered from the store", sum.retries_store},
