@@ -108,9 +108,9 @@ World::~World() {
 }
 
 // Before its slot is published an event holds one reference for each shard that will read it and one for the
-// writer, beside the publisher's own.
+// writer (which stores kept events and what markers say), beside the publisher's own.
 void World::publishing(const Event& event, uint64_t mask) {
-  auto owed = static_cast<uint32_t>(std::popcount(mask)) + (event.kept() ? 1 : 0) + 1;
+  auto owed = static_cast<uint32_t>(std::popcount(mask)) + (event.kept() || event.marker() ? 1 : 0) + 1;
   if (event.references() != owed)
     miscounted_ = "event " + std::to_string(event.sequence().value) + " is published with " +
                   std::to_string(event.references()) + " references, of " + std::to_string(owed);
