@@ -65,7 +65,7 @@ Result<void> Slow::run(Row& row) {
   const Result<client::Histogram> with = talk(options_.seconds);
   if (!with) return with.error();
   const ProcessUse during = side_.target->use();
-  const uint64_t lagged = side_.target->stat("lagged");
+  const uint64_t lagged = side_.target->stat("streams.lagged");
   if (Result<void> done = throttle(0); !done) return done;
   Order order;
   order.what = Order::What::drain;

@@ -85,7 +85,7 @@ int soak(const CommonOptions& common, const SoakOptions& options) {
     row.facts = {{"seconds", fmt::format("{:.0f}", passed())},
                  {"messages", std::to_string(sums.said - side.before.said)},
                  {"deliveries", fmt::format("{:.0f}", deliveries)},
-                 {"cuts", std::to_string(side.target->stat("resumes"))},
+                 {"cuts", std::to_string(side.target->stat("streams.resumes"))},
                  {"resets", std::to_string(resets)},
                  {"ended", std::to_string(sums.ended)}};
     row.add({{"cpuNsPerDelivery", static_cast<double>(side.target->cpu_nanos() - cpu) / deliveries},
