@@ -61,6 +61,7 @@ constexpr Regression kRegressions[] = {
     {43323, Kind::interleaved, "checker: an inbox event from before a removal opens nothing"},
     {51113, Kind::plain, "a join that was refused left its room with the stream"},
     {60802, Kind::plain, "checker: what was given up and had landed is owed to nobody"},
+    {630, Kind::tight, "checker: a lease so short that nothing could be claimed before its renewal"},
 };
 
 struct Mutant {

@@ -203,8 +203,13 @@ void World::start() {
     coverage_.hit("restart with the other policy");
   }
   coverage_.hit(policy() == DeliverPolicy::commit ? "deliver = commit" : "deliver = publish");
-  // Room for a few dozen claims between renewals, above what the slack of the shards takes.
-  uint64_t lease_step = tight() ? 2 * (uint64_t{shard_count_} * Ring::kBatchMax + 160) : 1 << 15;
+  uint32_t slots = 2048;
+  if (tight()) slots = std::bit_ceil(2 * shard_count_ * Ring::kBatchMax + 128);
+  if (shard_count_ == 64) slots = 1 << 14;
+  // Renewed at half of it: that must be more than stays free for all shards' batches, for control events and
+  // where state is shed, or nothing could be claimed and so nothing be renewed. Here by a few dozen claims.
+  uint64_t free = uint64_t{shard_count_} * Ring::kBatchMax + slots / 2;
+  uint64_t lease_step = tight() ? 2 * (free + 32) : 1 << 15;
   shared_ = std::make_unique<store::SharedState>(store::IdempotencyFilter::Options{});
   store::BootOptions boot_options;
   boot_options.policy = policy();
@@ -214,9 +219,7 @@ void World::start() {
   if (!boot) broken("the store did not boot: " + boot.error().sentence);
   boot_ = *boot;
   Ring::Options ring_options;
-  ring_options.slots = 2048;
-  if (tight()) ring_options.slots = std::bit_ceil(2 * shard_count_ * Ring::kBatchMax + 128);
-  if (shard_count_ == 64) ring_options.slots = 1 << 14;
+  ring_options.slots = slots;
   ring_options.shards = shard_count_;
   ring_options.first = boot_.first;
   ring_options.lease_end = boot_.lease_end;
