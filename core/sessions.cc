@@ -237,7 +237,17 @@ void Sessions::user_answered(uint32_t index, const UserAnswer& answer) {
   if (rooms.size() > shard_.config().limits.rooms_per_stream)
     return end_stream(connection, word_of(Code::limit_exceeded),
                       "too many rooms for one stream, memberships included", 1008, false, 0);
-  for (const auto& [room, by] : rooms) follow(index, room, {0}, by);
+  for (const auto& [room, by] : rooms) {
+    follow(index, room, {0}, by);
+    // Its event came by the inbox before this list did: the stream has the room from its cursor on all the
+    // same. In a closed one only the home knows from where: what it has said stands.
+    uint32_t room_index = find_room(shard_.room_id(room));
+    Subscription& sub = subscriptions_[subscription_of(index, room_index)];
+    if (!sub.active || !sub.gained) continue;
+    if (rooms_[room_index].joined && rooms_[room_index].kind != RoomKind::open) continue;
+    sub.since = 0;
+    sub.gained = 0;
+  }
   queue(index);
 }
 
@@ -481,7 +491,7 @@ void Sessions::end_stream(ConnectionId connection, std::string_view code, std::s
   if (!outboxes.is_open(connection)) return;
   uint32_t index = outboxes.at(connection).session;
   if (outboxes.at(connection).form == Form::poll && index != kNone) {
-    if (sessions_[index].catchup && sessions_[index].catchup->connected_told) return answer_poll(index);
+    if (sessions_[index].catchup && sessions_[index].catchup->begun()) return answer_poll(index);
     detach(index, true);
     outboxes.at(connection).form = Form::none;
     Code refused = Code::storage_unavailable;

@@ -57,12 +57,14 @@ struct Catchup {
   std::vector<EventRef> held;  // live events above `target`, to go behind the answer
   bool holding = false;
   Sequence inbox_last_kept;
-  std::vector<RoomId> told_trimmed;
+  std::vector<std::pair<RoomId, Sequence>> told_trimmed;  // and up to where
   bool resume_open = false;  // continued from a cursor, and not yet counted by where the rest came from
   bool read_tail = false, read_store = false;
   bool state_skipped = false;  // typing or presence passed while not live
   Millis retry_at = 0;
   bool from_earliest = false;
+  // `connected` is in the stream's bytes; with history=N it goes out behind that read, whose base it names.
+  bool begun() const { return connected_told && !newest; }
   std::string poll_frames;  // connected, reset: what goes into a poll's answer before the events
 };
 

@@ -200,14 +200,21 @@ bool Sessions::any_failed(uint32_t index) {
   return true;
 }
 
-// A room whose trimmed part begins above the stream's cursor: told once, before its first event.
+// A room that is trimmed above the stream's cursor: told before its first event, and again if it is trimmed
+// further while the stream still reads behind that place.
 void Sessions::tell_trimmed(Session& session) {
   Catchup& catchup = *session.catchup;
   for (const Catchup::Part& part : catchup.parts) {
-    bool known = std::find(catchup.told_trimmed.begin(), catchup.told_trimmed.end(), part.id) !=
-                 catchup.told_trimmed.end();
-    if (part.answer->trimmed_through <= part.after || catchup.from_earliest || known) continue;
-    catchup.told_trimmed.push_back(part.id);
+    Sequence through = part.answer->trimmed_through;
+    if (through <= part.after || catchup.from_earliest) continue;
+    auto told = std::find_if(catchup.told_trimmed.begin(), catchup.told_trimmed.end(),
+                             [&](const auto& known) { return known.first == part.id; });
+    if (told == catchup.told_trimmed.end())
+      catchup.told_trimmed.emplace_back(part.id, through);
+    else if (told->second < through)
+      told->second = through;
+    else
+      continue;
     shard_.metrics().reset_trimmed++;
     tell_reset(session, "trimmed", {std::string(part.room.text())}, session.cursor);
   }

@@ -142,7 +142,7 @@ void Sessions::removed(uint32_t room_index, const Event& event) {
     bool live = session.state == SessionState::live;
     if (live ? event.user() == event.subject() : !session.catchup) continue;
     shard_.metrics().reset_forbidden++;
-    if (live || session.catchup->connected_told)
+    if (live || session.catchup->begun())
       tell_reset(session, "forbidden", {name}, live ? event.sequence() : session.cursor);
     else
       session.catchup->forbidden.push_back(name);
@@ -187,7 +187,7 @@ void Sessions::answer_poll(uint32_t index) {
     if (event->kept()) last_kept = event->sequence();
   }
   // The position looked through; never past what is synced unless it is a kept event's own.
-  bool begun = catchup && catchup->connected_told;
+  bool begun = catchup && catchup->begun();
   Sequence through = live || !begun    ? shard_.consumed()
                      : catchup->pushed ? catchup->pushed_through
                                        : session.cursor;
@@ -195,7 +195,7 @@ void Sessions::answer_poll(uint32_t index) {
   if (cut.value) through = cut - 1;
   Sequence last = std::max(std::min(through, shard_.durability().synced()), last_kept);
   Cursor told = shard_.cursor(last);
-  if (catchup && catchup->connected_told)
+  if (catchup && catchup->begun())
     told.sequence = std::max(last, catchup->base);
   else if (catchup && catchup->request.cursor)
     told = *catchup->request.cursor;  // replaced before it began
@@ -392,7 +392,7 @@ void Sessions::activate(uint32_t index, uint32_t room, const std::function<void(
     sub.active = true;
     sub.since = live_cursor(index).value + 1;
     const Catchup* opening = sessions_[index].catchup.get();
-    sub.gained = opening && !opening->connected_told;  // the answer names it, not `connected`
+    sub.gained = opening && !opening->begun();  // the answer names it, not `connected`
     shard_.metrics().gained_by_command++;
     count_present(index, subscription);
   }

@@ -29,7 +29,7 @@ void Sessions::drop_forbidden(uint32_t index, uint32_t room_index) {
   if (subscriptions_[subscription].present) queue_presence({room.id, room.name, session.user, -1});
   unsubscribe(index, room_index);
   shard_.metrics().reset_forbidden++;
-  if (session.catchup && !session.catchup->connected_told) {
+  if (session.catchup && !session.catchup->begun()) {
     session.catchup->forbidden.push_back(std::move(name));
     return;
   }
@@ -67,7 +67,7 @@ bool Sessions::renew(uint32_t index, const Identity& who) {
 void Sessions::tell_session(uint32_t index, std::string_view type, std::string_view data) {
   const Session& session = sessions_[index];
   if (session.connection == kNone) return;
-  if (session.catchup && !session.catchup->connected_told) return;  // `connected` comes first
+  if (session.catchup && !session.catchup->begun()) return;  // `connected` comes first
   if (shard_.outboxes().at(ConnectionId{session.connection}).form != Form::poll)
     tell(sessions_[index], type, data, false, {});
 }

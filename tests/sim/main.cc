@@ -62,6 +62,10 @@ constexpr Regression kRegressions[] = {
     {51113, Kind::plain, "a join that was refused left its room with the stream"},
     {60802, Kind::plain, "checker: what was given up and had landed is owed to nobody"},
     {630, Kind::tight, "checker: a lease so short that nothing could be claimed before its renewal"},
+    {373, Kind::tight_wide, "a reset was told before the `connected` of a stream with history=N"},
+    {1292, Kind::tight, "a room trimmed twice during one catch-up: what the second took was never told"},
+    {3214, Kind::tight, "a listed room whose inbox event came first began at that event, not at the cursor"},
+    {3622, Kind::tight_wide, "checker: a message that landed before its room was cleared is no lost one"},
 };
 
 struct Mutant {

@@ -326,6 +326,20 @@ void World::crash() {
   start();
 }
 
+// A room cleared in the same life shows nothing below the place: there the record of the message's id tells.
+bool World::cleared_after_it_landed(const TruthEvent& event) {
+  if (event.key.empty() || !event.type.starts_with("message.")) return false;
+  RoomId id = room_id_of(boot_.room_key, "t", event.room);
+  auto marks = store::read_marks(database_, id);
+  if (!marks || marks->cleared.value <= event.sequence) return false;
+  std::optional<IdempotencyRecord> record;
+  history_->find_idempotent(id, Name("t", event.user), event.key,
+                            [&](IdempotencyRecord got) { record = got; });
+  while (!record && history_->step()) {
+  }
+  return record && record->found && record->sequence.value == event.sequence;
+}
+
 // What became of the events that were pending when the machine died: the history says it.
 void World::learn_fates() {
   for (auto& [sequence, event] : truth_) {
@@ -339,7 +353,7 @@ void World::learn_fates() {
                    [&](auto got) { answer = std::move(got); });
     while (!answer && history_->step()) {
     }
-    bool there = answer && !answer->events.empty();
+    bool there = (answer && !answer->events.empty()) || cleared_after_it_landed(event);
     if (there || event.fate == TruthEvent::Fate::pending)
       event.fate = there ? TruthEvent::Fate::stored : TruthEvent::Fate::lost;
     if (there && event.type == "room.cleared")

@@ -188,6 +188,7 @@ class World : private LogWatch {
   void faults();
   void tap();
   void learn_fates();
+  bool cleared_after_it_landed(const TruthEvent& event);
   void quiet();
   void check_end();
   void check_history();
