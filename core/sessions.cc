@@ -242,7 +242,9 @@ void Sessions::user_answered(uint32_t index, const UserAnswer& answer) {
     // Its event came by the inbox before this list did: the stream has the room from its cursor on all the
     // same. In a closed one only the home knows from where: what it has said stands.
     uint32_t room_index = find_room(shard_.room_id(room));
-    Subscription& sub = subscriptions_[subscription_of(index, room_index)];
+    uint32_t subscription = room_index == kNone ? kNone : subscription_of(index, room_index);
+    if (subscription == kNone) continue;  // refused already
+    Subscription& sub = subscriptions_[subscription];
     if (!sub.active || !sub.gained) continue;
     if (rooms_[room_index].joined && rooms_[room_index].kind != RoomKind::open) continue;
     sub.since = 0;
