@@ -287,7 +287,8 @@ void Sessions::unsubscribe(uint32_t session, uint32_t room) {
     move_to(paused_at_, hole);
     hole = paused_at_;
   }
-  move_to(static_cast<uint32_t>(list.size()) - 1, hole);
+  // The last one, unless it is the hole: what lies there may have moved just now, and keeps that place.
+  if (auto last = static_cast<uint32_t>(list.size()) - 1; last != hole) move_to(last, hole);
   list.pop_back();
   subscriptions_.drop(index);
   drop_room_if_unused(room);

@@ -41,7 +41,7 @@ Result<RoomReader::Events> RoomReader::events(const ReadRequest& request) {
   for (int tries = 0; tries < kTriesMax; tries++) {
     uint32_t version = shared_.versions.of(request.room);
     auto found = try_events(request, durability_.durable());
-    if (!found || shared_.versions.of(request.room) == version) return found;
+    if (shared_.versions.of(request.room) == version) return found;
   }
   return fail(Code::storage_unavailable, "the room's past keeps changing");
 }
@@ -51,6 +51,10 @@ Result<RoomReader::Events> RoomReader::try_events(const ReadRequest& request, Se
       shared_.ghosts.snapshot();  // after `durable` was taken, before reading
   auto marks = read_marks(database_, request.room);
   if (!marks) return marks.error();
+  // A clearing that is not settled, or was given up and is yet to be taken back: nobody can say what the room
+  // holds below it. Soon somebody can.
+  if (marks->cleared > durable || ghosts.contains(marks->cleared.value))
+    return fail(Code::storage_unavailable, "the room is being cleared");
   Events out;
   out.trimmed_through = marks->trimmed;
   Sequence after = std::max(request.after, marks->trimmed), upto = std::min(request.upto, durable);

@@ -7,8 +7,10 @@ namespace twinwire::sim {
 
 void Client::act_widely() {
   SimRandom& random = world_.random();
-  auto simple = [this](const char* command, const std::string& room, const std::string& fields) {
+  auto simple = [this](const char* command, const std::string& room, const std::string& fields,
+                       Pending::Kind kind = Pending::Kind::other) {
     Pending pending;
+    pending.kind = kind;
     pending.command = command;
     pending.room = room;
     pending.json = "{\"room\":\"" + room + "\"" + fields + "}";
@@ -38,7 +40,8 @@ void Client::act_widely() {
       return simple("messages.load", room, R"(,"join":true,"limit":20)");
     }
     case 7:
-      return simple("rooms.join", closed, "");
+      asked_.insert(closed);
+      return simple("rooms.join", closed, "", Pending::Kind::join);
     case 8:
       return random.chance(400) ? simple("rooms.leave", closed, "") : void();
     case 9:

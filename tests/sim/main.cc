@@ -66,6 +66,10 @@ constexpr Regression kRegressions[] = {
     {1292, Kind::tight, "a room trimmed twice during one catch-up: what the second took was never told"},
     {3214, Kind::tight, "a listed room whose inbox event came first began at that event, not at the cursor"},
     {3622, Kind::tight_wide, "checker: a message that landed before its room was cleared is no lost one"},
+    {2293, Kind::tight_wide, "a room was read as cleared by a clearing that was then lost"},
+    {2537, Kind::wide, "checker: the answer of rooms.join gains a closed room before the inbox tells of it"},
+    {2731, Kind::wide, "checker: the same, where the inbox's event was given up"},
+    {2858, Kind::tight_wide, "who left during a paused delivery left another with a wrong place in the list"},
 };
 
 struct Mutant {
