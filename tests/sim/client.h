@@ -111,6 +111,7 @@ class Client {
   void follow(const std::string& room, uint64_t may, uint64_t start);
   void follow(const std::string& room, uint64_t start) { follow(room, start, start); }
   bool by_membership(const std::string& room) const;  // not one of those it names itself
+  bool gained_untold(const std::string& room, uint64_t sequence) const;
   bool was_member(const std::string& room, uint64_t sequence) const;
   uint64_t joined_last(const std::string& room) const;
   void unfollow(const std::string& room, uint64_t end);

@@ -138,6 +138,8 @@ void Client::on_log_event(Link& link, uint64_t sequence, const TruthEvent& truth
     owed = owed || link.rooms.contains(truth.room);
     // And a join that is being answered shows by its events; it owes nothing before it is told.
     if (!owed && asked_.contains(truth.room)) follow(truth.room, sequence - 1, UINT64_MAX), owed = true;
+    if (!owed && gained_untold(truth.room, sequence))
+      follow(truth.room, sequence - 1, UINT64_MAX), owed = true;
     if (!owed && !link.history)
       world_.broken(where(link) + ": event " + std::to_string(sequence) + " of " + truth.room +
                     ", which it does not follow");
@@ -167,6 +169,17 @@ void Client::on_log_event(Link& link, uint64_t sequence, const TruthEvent& truth
 
 bool Client::by_membership(const std::string& room) const {
   return std::find(rooms_.begin(), rooms_.end(), room) == rooms_.end();
+}
+
+// The inbox's event that gained the room was given up by the store before a stream that was opening had read
+// it: the membership stands, and its first event shows it.
+bool Client::gained_untold(const std::string& room, uint64_t sequence) const {
+  for (const auto& [at, truth] : world_.truth()) {
+    if (at > sequence) return false;
+    bool gains = truth.type == "room.member_added" || truth.type == "room.created";
+    if (gains && truth.given_up && truth.room == '\x01' + user_ && truth.shown == room) return true;
+  }
+  return false;
 }
 
 // Some membership of this user in the room began at or before the place.
@@ -305,6 +318,13 @@ void Client::unfollow_ended(const Link& link) {
   for (auto it = truth.upper_bound(link.asked->sequence.value); it != truth.end(); ++it) {
     const TruthEvent& event = it->second;
     if (event.type == "room.member_removed" && event.subject == user_) unfollow(event.room, 0);
+  }
+  // Nor of one whose beginning was given up: what takes it back is kept by nobody.
+  for (const auto& [sequence, event] : truth) {
+    if (!event.given_up || event.type != "room.member_added" || event.subject != user_) continue;
+    const auto& list = intervals_[event.room];
+    bool of_it = !list.empty() && list.back().end == UINT64_MAX && list.back().start <= sequence;
+    if (of_it && by_membership(event.room)) unfollow(event.room, 0);
   }
 }
 

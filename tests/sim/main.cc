@@ -70,6 +70,8 @@ constexpr Regression kRegressions[] = {
     {2537, Kind::wide, "checker: the answer of rooms.join gains a closed room before the inbox tells of it"},
     {2731, Kind::wide, "checker: the same, where the inbox's event was given up"},
     {2858, Kind::tight_wide, "who left during a paused delivery left another with a wrong place in the list"},
+    {4655, Kind::tight_wide, "checker: a room whose inbox event was given up is told by its own events"},
+    {10182, Kind::plain, "checker: a poll is not told that a membership was given up"},
 };
 
 struct Mutant {

@@ -393,6 +393,7 @@ void World::tap() {
     truth.user = event.user().text();
     truth.key = event.client_id();
     truth.subject = event.subject().text();
+    truth.shown = event.shown_room();
     truth.exclude = event.exclude();
     truth.about = event.about().value;
     truth.exclude_session = event.exclude_session();

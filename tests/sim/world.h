@@ -81,6 +81,7 @@ struct TruthEvent {
   std::string room;             // the log line's room: its name, or \x01user for an inbox
   std::string type, user, key;  // key: what a client can recognise it by (the message's content)
   std::string subject;          // of a membership's beginning or end
+  std::string shown;            // the room that an inbox event is about
   Exclude exclude = Exclude::none;
   SessionId exclude_session;
   uint64_t about = 0;  // the message that it edits or deletes
