@@ -305,6 +305,8 @@ void Client::unfollow(const std::string& room, uint64_t end) {
   uint64_t last = 0;
   for (const auto& [sequence, where_from] : received_)
     if (where_from == room) last = std::max(last, sequence);
+  // What a stream that began anew below it has not come to again says nothing of this one.
+  if (cursor_) last = std::min(last, cursor_->sequence.value);
   if (list.back().start == UINT64_MAX) list.back().start = last;
   list.back().end = end ? end : std::max(last, list.back().start);
   world_.trace(name_ + " no longer follows " + room + " after " + std::to_string(list.back().end));

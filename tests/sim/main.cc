@@ -72,6 +72,7 @@ constexpr Regression kRegressions[] = {
     {2858, Kind::tight_wide, "who left during a paused delivery left another with a wrong place in the list"},
     {4655, Kind::tight_wide, "checker: a room whose inbox event was given up is told by its own events"},
     {10182, Kind::plain, "checker: a poll is not told that a membership was given up"},
+    {12418, Kind::wide, "checker: what came before a stream began anew below it was owed up to there"},
 };
 
 struct Mutant {
