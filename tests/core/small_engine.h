@@ -97,10 +97,17 @@ class SmallEngine {
         shard(i).connection_closed(id);
       }
     }
-    Sequence claimed = ring->claimed();
-    ring->consumed(ring->writer_consumer(), claimed, ring->bytes_in_flight());
-    durability_->set_durable(claimed);
-    durability_->set_synced(claimed);
+    uint64_t bytes = 0;
+    while (const Slot* slot = ring->peek(written_ + 1)) {
+      written_ = written_ + 1;
+      bytes += slot->bytes;
+      if (!slot->kept) continue;
+      slot->event->settle(Outcome::stored);
+      slot->event->release();
+    }
+    ring->consumed(ring->writer_consumer(), written_, bytes);
+    durability_->set_durable(written_);
+    durability_->set_synced(written_);
   }
   void settle(int turns = 30) {
     for (int i = 0; i < turns; i++) turn();
@@ -152,6 +159,7 @@ class SmallEngine {
   ForgetfulHistory history_;
   NoWaker waker_;
   std::unique_ptr<Durability> durability_;
+  Sequence written_;
   std::vector<KeepingTransport> transports_;
   std::vector<std::unique_ptr<CountingRandom>> randoms_;
   uint32_t generation_ = 0, next_command_ = 1000;

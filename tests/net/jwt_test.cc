@@ -245,7 +245,8 @@ TEST(Jwt, KeysThatCannotBeUsed) {
   EXPECT_FALSE(read_jwt_keys(
       R"({"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"})",
       "test"));
-  EXPECT_FALSE(read_jwt_keys(public_pem_of(EVP_RSA_gen(1536)), "test")) << "an RSA key below 2048 bits";
+  std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)> small(EVP_RSA_gen(1536), EVP_PKEY_free);
+  EXPECT_FALSE(read_jwt_keys(public_pem_of(small.get()), "test")) << "an RSA key below 2048 bits";
   // What is for another use, or of another algorithm than its kind's, is left out.
   std::string set = R"({"keys":[{"kty":"RSA","use":"enc","n":"AA","e":"AQAB"},)"
                     R"({"kty":"EC","crv":"P-384","x":"AA","y":"AA"},)" +
