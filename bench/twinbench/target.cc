@@ -209,7 +209,10 @@ uint64_t Target::stat(const std::string& path) const {
     rest.erase(0, std::min(dot + 1, rest.size()));
   }
   uint64_t out = 0;
-  return json && json->get_uint64().get(out) == simdjson::SUCCESS ? out : 0;
+  if (json && json->get_uint64().get(out) == simdjson::SUCCESS) return out;
+  // A figure that is quietly 0 because its name has changed would be believed.
+  fmt::print(stderr, "twinbench: /admin/stats has no number at {}\n", path);
+  return 0;
 }
 
 Result<void> Target::prime(Form form, const std::string& greeting) {
