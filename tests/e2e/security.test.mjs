@@ -233,6 +233,46 @@ test('after removal from a room nothing of it is replayed, from a cursor of befo
   assert.equal((await command(server, bob, 'messages.load', { room: room.id })).code, 'forbidden');
 });
 
+test('who is invited to a closed room reads nothing from before, on any stream; who is removed nothing from after', async () => {
+  const ann = mine('ann5');
+  const { room } = await command(server, ann, 'rooms.create', { participantIds: ['bob5', 'cat5'], isGroup: true });
+  await command(server, ann, 'messages.send', { room: room.id, content: 'before' });
+  const dan = mine('dan5');
+  assert.deepEqual((await command(server, ann, 'rooms.invite', { room: room.id, users: ['dan5'] })).added, ['dan5']);
+  await command(server, ann, 'messages.send', { room: room.id, content: 'since' });
+  for (const query of ['lastEventId=earliest', 'history=50', `lastEventId=earliest&rooms=${room.id}`]) {
+    const stream = feed(dan, query);
+    await stream.messages(1);
+    await sleep(200);
+    assert.deepEqual(stream.contents, ['since'], query);
+    stream.close();
+    const ws = socket(dan, query);
+    await ws.messages(1);
+    await sleep(200);
+    assert.deepEqual(ws.contents, ['since'], `WebSocket ${query}`);
+    ws.close();
+  }
+  const poll = await (await fetch(`${server.url}/api/poll?lastEventId=earliest&wait=1`, { headers: bearer(dan) })).json();
+  assert.deepEqual(poll.events.filter((e) => e.type === 'message.created').map((e) => e.data.message.content), ['since']);
+  const loaded = await command(server, dan, 'messages.load', { room: room.id });
+  assert.deepEqual(loaded.messages.map((m) => m.content), ['since']);
+
+  const watching = feed(dan);
+  await watching.event('connected');
+  assert.equal((await command(server, ann, 'rooms.remove', { room: room.id, user: 'dan5' })).removed, true);
+  await command(server, ann, 'messages.send', { room: room.id, content: 'after' });
+  const reset = await watching.event('reset');
+  assert.equal(reset.data.reason, 'forbidden');
+  await sleep(200);
+  assert.deepEqual(watching.contents, []);
+  watching.close();
+  const again = feed(dan, 'lastEventId=earliest');
+  await again.event('connected');
+  await sleep(200);
+  assert.deepEqual(again.contents, []);
+  again.close();
+});
+
 test("somebody else's session and cursor open nothing", async () => {
   const ann = mine('ann3');
   const victim = feed(ann, 'rooms=own3');
