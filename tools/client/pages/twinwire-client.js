@@ -24,6 +24,7 @@ const EPHEMERAL = /^(typing|signal|presence\..*|call\.ice_candidate|stream\.appe
 
 // Closing codes and reasons that a command caused by itself: sending it again would only end the next connection.
 const FATAL_CODES = new Set(['too_large', 'invalid_json', 'invalid_argument', 'unsupported_media_type']);
+const STRAY_MS = 15_000; // how late a request may come that was given up
 const CLOSED_TOO_LARGE = 1009; // RFC 6455, section 7.4.1
 
 const BACKOFF_FIRST_MS = 400;
@@ -153,6 +154,7 @@ export class Client {
   #listeners;
   #stream = null; // the stream in use; what an older one still says is handled only while it is #retiring
   #retiring = null; // the stream being replaced by a change of transport, kept until the new one is connected
+  #switchedAt = -Infinity; // when the transport was last changed
   #attempt = 0;
   #timer = null;
   #watchdog = null;
@@ -215,6 +217,7 @@ export class Client {
     if (!TRANSPORTS.includes(transport)) throw new TypeError(`unknown transport: ${transport}`);
     if (transport === this.transport) return;
     this.transport = transport;
+    this.#switchedAt = performance.now();
     if (this.state === 'live') {
       this.#retire();
       // A poll that went on asking would take the session back; its answers lose nothing by being dropped.
@@ -345,7 +348,14 @@ export class Client {
     clearInterval(this.#watchdog);
     const bye = this.#bye;
     this.#failPending(why.code === CLOSED_TOO_LARGE ? 'too_large' : bye?.code);
-    if ([bye?.code, bye?.reason].includes('replaced')) return this.#setState('replaced', { reason: 'another stream took over' });
+    if ([bye?.code, bye?.reason].includes('replaced')) {
+      // A request that was given up when the transport changed may still reach the server, after its successor, and
+      // take the session from it. That is no other client: take it back, once for each change.
+      const ours = performance.now() - this.#switchedAt < STRAY_MS;
+      this.#switchedAt = -Infinity;
+      if (ours) return this.#comeBack(0, 'a request given up before arrived late');
+      return this.#setState('replaced', { reason: 'another stream took over' });
+    }
     if (bye && bye.reconnect === false) return this.#setState('refused', { reason: bye.reason || bye.code });
     if (stream.ready || bye) return this.#comeBack(bye?.afterMs, bye?.reason || why.reason);
     if (why.status) return this.#onRefused(why);
