@@ -55,11 +55,7 @@ Result<HookQueue::Batch> HookQueue::next(uint32_t events, uint64_t bytes) {
                                ByteReader in(value);
                                RoomId room{in.big64(), in.big64()};
                                if (!sequence || !in.ok()) return !(broken = true);
-                               if (ghosts.contains(sequence->value)) {
-                                 batch.entries++;
-                                 batch.last = *sequence;
-                                 return true;
-                               }
+                               if (ghosts.contains(sequence->value)) return true;  // never counted as waiting
                                if (batch.json.size() >= events) return false;
                                auto event = decoder_.decode(in.rest(), room, *sequence);
                                if (!event) return !(broken = true);
@@ -100,9 +96,12 @@ Result<uint64_t> HookQueue::cut(uint64_t max) {
   while (waiting() > max) {
     uint64_t want = std::min(waiting() - max, kCutAtOnce), seen = 0;
     Sequence last, durable = durability_.durable();
+    auto ghosts = shared_.ghosts.snapshot();
     auto read = database_.scan({Table::hook, hook_key(cursor_ + 1), hook_key(durable + 1)},
                                [&](std::string_view key, std::string_view) {
-                                 if (auto sequence = decode_sequence(key)) last = *sequence;
+                                 auto sequence = decode_sequence(key);
+                                 if (sequence && ghosts.contains(sequence->value)) return true;
+                                 if (sequence) last = *sequence;
                                  return ++seen < want;
                                });
     if (!read) return read.error();

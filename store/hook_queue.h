@@ -34,7 +34,7 @@ class HookQueue {
   struct Batch {
     std::vector<std::string> json;  // native envelopes
     Sequence last;                  // 0: nothing waits
-    uint64_t entries = 0;           // read, ghosts included
+    uint64_t entries = 0;           // how many of those that wait: json.size()
     uint64_t oldest_wall_ms = 0;
   };
   Result<Batch> next(uint32_t events, uint64_t bytes);

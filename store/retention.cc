@@ -1,6 +1,7 @@
 #include "store/retention.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "store/keys.h"
 #include "store/record.h"
@@ -37,6 +38,8 @@ bool Retention::step(Millis now) {
 // What to do next; false when nothing is due.
 bool Retention::choose(Millis now) {
   for (RoomId room : shared_.cleared.take()) purges_.push_back({room, Sequence{}, Sequence{}});
+  if (now >= postponed_until_)
+    for (RoomId room : std::exchange(postponed_, {})) purges_.push_back({room, Sequence{}, Sequence{}});
   if (phase_ != Phase::idle) return true;
   bool trims = options_.keep_ms != 0 || options_.keep_events != 0;
   if (!removals_.empty()) {
@@ -254,12 +257,14 @@ Result<void> Retention::purge() {
   Purge& purge = purges_.front();
   if (purge.upto.value == 0) {
     // Only what a settled event cleared may go: not one in flight, nor one that was given up and will be
-    // taken back.
+    // taken back. An earlier clearing may stand behind either: the room is looked at again.
     Sequence durable = durability_.durable();
     auto ghosts = shared_.ghosts.snapshot();
     auto marks = read_marks(database_, purge.room);
     if (!marks) return marks.error();
     if (marks->cleared > durable || ghosts.contains(marks->cleared.value)) {
+      postponed_.push_back(purge.room);
+      postponed_until_ = clock_.now_ms() + options_.pause_ms;
       purges_.pop_front();
       if (purges_.empty()) phase_ = Phase::idle;
       return {};

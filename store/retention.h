@@ -96,6 +96,8 @@ class Retention {
   std::vector<Trim> trims_;    // decided, not yet on disk
   std::deque<Trim> removals_;  // on disk, not yet removed
   std::deque<Purge> purges_;
+  std::vector<RoomId> postponed_;  // their newest clearing was not settled yet
+  Millis postponed_until_ = 0;
   std::string ids_from_;
 };
 

@@ -258,9 +258,10 @@ void Writer::tell_backlog() {
 
 // Filters first, then outcomes, then `durable`, then `synced`: whoever sees one sees what comes before it.
 void Writer::settle_group() {
-  size_t count = in_flight_.events;
+  size_t count = in_flight_.events, kept = 0;
   for (size_t i = 0; i < count; i++) {
     const Event& event = *waiting(i).event;
+    if (!event.marker()) kept++;
     batch_.extend_filters(event, in_flight_.given_up + i);
     batch_.forget(event.sequence());
     if (event.effect() == EventEffect::room_cleared) shared_.cleared.add(event.room());
@@ -270,7 +271,7 @@ void Writer::settle_group() {
   for (size_t i = 0; i < count; i++) waiting(i).event->settle(Outcome::stored);
   uint64_t now_us = clock_.now_us();
   durability_.commit_time.observe(now_us - std::min(now_us, in_flight_.began_us));
-  durability_.commit_events.observe(count);
+  durability_.commit_events.observe(kept);
   for (size_t i = 0; i < count; i++) {
     if (uint64_t claimed_us = waiting(i).claimed_us)
       durability_.store_latency.observe(now_us - std::min(now_us, claimed_us));
@@ -284,8 +285,9 @@ void Writer::settle_group() {
   move_durable();
   if (in_flight_.settled > durability_.synced()) durability_.set_synced(in_flight_.settled);
   if (in_flight_.lease_end.value) ring_.extend_lease(in_flight_.lease_end);
-  durability_.stored_events.fetch_add(count, std::memory_order_relaxed);
-  if (options_.for_hook) durability_.hook.queued.fetch_add(count, std::memory_order_relaxed);
+  durability_.stored_events.fetch_add(kept, std::memory_order_relaxed);
+  // As many as batch.cc has put into the queue: receipts are not among them.
+  if (options_.for_hook) durability_.hook.queued.fetch_add(kept, std::memory_order_relaxed);
   durability_.syncs.fetch_add(1, std::memory_order_relaxed);
 }
 

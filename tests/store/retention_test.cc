@@ -142,6 +142,21 @@ TEST_P(RetentionTest, ClearedMessagesVanishAtOnceAndArePurged) {
   EXPECT_EQ(stored_events(), 4u);
 }
 
+// The writer says that a room is cleared a moment before it moves `durable` over the clearing.
+TEST_P(RetentionTest, AClearingThatIsNotSettledYetIsPurgedLater) {
+  Life life(*database, clock, 1, keep(0, 0));
+  for (int i = 0; i < 5; i++) life.publish({.text = std::to_string(i)});
+  Sequence cleared = life.publish({.type = "room.cleared", .effect = EventEffect::room_cleared})->sequence();
+  life.settle();
+  life.durability->set_durable(cleared - 1);
+  life.retain();
+  EXPECT_EQ(stored_events(), 6u);
+  life.durability->set_durable(cleared);
+  clock.advance(20'000);
+  life.retain();
+  EXPECT_EQ(stored_events(), 1u);
+}
+
 TEST_P(RetentionTest, ChangesGoWithTheirMessages) {
   Life life(*database, clock, 1, keep(3, 0));
   std::vector<EventRef> messages;
