@@ -1,6 +1,6 @@
 // The memory of a server that holds N connections which do nothing: started here, read before and while they are held, ended
 // by its pid. For peers and for twinwire alike, so that all are measured in one way; the connections are this process's.
-//   node bench/driver/hold.mjs NAME sse|ws N
+//   node bench/driver/hold.mjs NAME sse|ws N [PROGRAM]     PROGRAM: another build of twinwire
 // Not here: slab, a million (twinbench connect --hold, of twinwire only).
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -65,9 +65,11 @@ function open(port, how, transport, places) {
   });
 }
 
-export async function hold(context, name, transport, connections) {
+export async function hold(context, name, transport, connections, program) {
   const ours = name === 'twinwire';
-  const server = ours ? await startTwinwire(context, ['--presence.enabled=false']) : await startPeer(name, { core: 0 });
+  const server = ours
+    ? await startTwinwire(context, ['--presence.enabled=false'], 0, program)
+    : await startPeer(name, { core: 0 });
   const how = ours ? own[transport] : describe(name).readers[transport];
   const port = Number(new URL(server.url).port);
   const sockets = [];
@@ -93,18 +95,20 @@ export async function hold(context, name, transport, connections) {
       baseBytes: before,
       userBytesPerConnection: bytes / connections,
     };
-    return { command: `node bench/driver/hold.mjs ${name} ${transport} ${connections}`, result };
+    const words = [name, transport, connections, ...(program ? [program] : [])];
+    return { command: `node bench/driver/hold.mjs ${words.join(' ')}`, result };
   } finally {
     for (const socket of sockets) socket.destroy();
     await server.stop();
   }
 }
 
-// By hand: node bench/driver/hold.mjs NAME sse|ws N
+// By hand.
 if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
   process.on('SIGINT', () => process.exit(130)).on('SIGTERM', () => process.exit(143));
-  const [name, transport, connections] = process.argv.slice(2);
+  const [name, transport, connections, program] = process.argv.slice(2);
   const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
   const bin = join(process.env.TWINWIRE_BUILD_DIR ?? join(root, 'build'), 'bin');
-  console.log(JSON.stringify((await hold({ bin, root }, name, transport, Number(connections))).result, null, 1));
+  const held = await hold({ bin, root }, name, transport, Number(connections), program);
+  console.log(JSON.stringify(held.result, null, 1));
 }

@@ -1,10 +1,10 @@
 // tools/dev bench: measures everything a two-core machine can hold, and writes the report.
-//   node bench/driver/main.mjs [--quick] [--only PART[,PART]] [--million] [--render] [--list]
+//   node bench/driver/main.mjs [--quick] [--only PART[,PART]] [--million] [--soak] [--before PATH] [--render] [--list]
 // Raw results go to build/bench/PART.json (a quick run's to build/bench/quick), the report to bench/REPORT.md and its
 // pictures to bench/report (a quick run's beside its raw results). Status 1: a step failed or found a fault; a missed
 // target is no failure. Needs Node 18; runs without a terminal.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, release, tmpdir, totalmem } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,16 +18,25 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const build = process.env.TWINWIRE_BUILD_DIR ?? join(root, 'build');
 
 function options(words) {
-  const chosen = { quick: false, million: false, render: false, list: false, only: [] };
+  const chosen = { quick: false, million: false, soak: false, render: false, list: false, only: [], before: undefined };
   for (let i = 0; i < words.length; ++i) {
     const flag = words[i].replace(/^--/, '');
     if (words[i] === '--only') chosen.only.push(...(words[++i] ?? '').split(','));
     else if (words[i].startsWith('--only=')) chosen.only.push(...words[i].slice(7).split(','));
+    else if (words[i] === '--before') chosen.before = resolve(words[++i] ?? '');
+    else if (words[i].startsWith('--before=')) chosen.before = resolve(words[i].slice(9));
     else if (typeof chosen[flag] === 'boolean' && words[i].startsWith('--')) chosen[flag] = true;
-    else throw new Error(`unknown option ${words[i]}; there are --quick --only PART --million --render --list`);
+    else
+      throw new Error(
+        `unknown option ${words[i]}; there are --quick --only PART --million --soak --before PATH --render --list`,
+      );
   }
   const unknown = chosen.only.filter((name) => !parts.some((part) => part.name === name));
   if (unknown.length) throw new Error(`no part "${unknown[0]}": ${parts.map((part) => part.name).join(', ')}`);
+  if (chosen.before && !(existsSync(chosen.before) && statSync(chosen.before).isFile()))
+    throw new Error(`--before: there is no program ${chosen.before}`);
+  if (chosen.only.includes('before') && !chosen.before && !chosen.render)
+    throw new Error('the part `before` needs --before PATH: the twinwire of an earlier build');
   return chosen;
 }
 
@@ -122,6 +131,7 @@ async function main() {
     root,
     bin: join(build, 'bin'),
     quick: chosen.quick,
+    before: chosen.before,
     terminal: Boolean(process.stderr.isTTY && !process.env.CI),
     peers: peerNames().filter((name) => !missing(name)),
     scratch: mkdtempSync(join(tmpdir(), 'twinwire-bench.')),
@@ -132,7 +142,7 @@ async function main() {
   try {
     if (!chosen.render) {
       const plan = parts.filter((part) =>
-        chosen.only.length ? chosen.only.includes(part.name) : !part.asked || chosen.million,
+        chosen.only.length ? chosen.only.includes(part.name) : !part.asked || Boolean(chosen[part.name]),
       );
       bad = await measure(context, chosen, raw, plan);
       raw.write('machine', machine(context.peers, skipped));

@@ -1,7 +1,9 @@
 // What is measured: each part's programs, in full and quick. A part names its steps; a step is an argv whose standard
 // output is one JSON object, or a function that makes such an object. Not here: what the figures mean (report.mjs).
-import { profileRing } from './profile.mjs';
+import { spawnSync } from 'node:child_process';
+import { dirname } from 'node:path';
 import { hold as holdIdle } from './hold.mjs';
+import { profileRing } from './profile.mjs';
 
 const sseAll = ['bun', 'nchan', 'node-sse', 'centrifugo'];
 const wsAll = ['bun', 'nchan', 'node-ws', 'socketio', 'centrifugo'];
@@ -26,7 +28,35 @@ function twinbench(context, mode, ...words) {
 // How often, and how long a turn is.
 const often = (context, quick = 3) => ['--repetitions', context.quick ? quick : 5];
 const slice = (context) => ['--slice-ms', context.quick ? 150 : 400];
+const once = ['--repetitions', 1, '--warm-up', 0];
 const transports = ['sse', 'ws'];
+
+// A step that holds idle connections on both transports at ours.
+const held = (context, id, connections, ...words) => ({
+  id,
+  argv: twinbench(
+    context,
+    'connect',
+    '--target',
+    'twinwire',
+    '--transport',
+    'mixed',
+    '--connections',
+    connections,
+    '--hold',
+    once,
+    words,
+  ),
+});
+
+// Which commit the program of another worktree is of: that of the tree it lies in.
+function commitOf(program) {
+  const git = (...words) =>
+    spawnSync('git', ['-C', dirname(program), ...words], { encoding: 'utf8' }).stdout?.trim() ?? '';
+  const [commit, date, subject] = git('log', '-1', '--format=%h%n%cs%n%s').split('\n');
+  const changed = git('status', '--porcelain', '--untracked-files=no', '--', ':/core', ':/net', ':/store');
+  return { program, commit: commit && `${commit}${changed ? ', with changes' : ''}`, date, subject };
+}
 
 // Google Benchmark's own output.
 function micro(context, program, filter, seconds) {
@@ -178,25 +208,7 @@ export const parts = [
     about: 'connections that do nothing: memory in user space and in the kernel, CPU, one broadcast to all',
     seconds: { full: 240, quick: 12 },
     steps(context) {
-      const hold = (id, connections, ...words) => ({
-        id,
-        argv: twinbench(
-          context,
-          'connect',
-          '--target',
-          'twinwire',
-          '--transport',
-          'mixed',
-          '--connections',
-          connections,
-          '--hold',
-          '--repetitions',
-          1,
-          '--warm-up',
-          0,
-          words,
-        ),
-      });
+      const hold = (id, connections, ...words) => held(context, id, connections, ...words);
       if (context.quick) return [hold('mixed-2000', 2000, '--hold-seconds', 3)];
       return [
         hold('mixed-1000', 1000, '--hold-seconds', 10),
@@ -231,10 +243,7 @@ export const parts = [
             1000,
             '--kill',
             ...(context.quick ? [] : ['--shards', 2]),
-            '--repetitions',
-            1,
-            '--warm-up',
-            0,
+            once,
           ),
         },
       ];
@@ -318,10 +327,7 @@ export const parts = [
             0.1,
             '--bytes-per-second',
             1000,
-            '--repetitions',
-            1,
-            '--warm-up',
-            0,
+            once,
           ),
         },
       ];
@@ -344,32 +350,107 @@ export const parts = [
     seconds: { full: 900, quick: 0 },
     asked: true,
     steps(context) {
+      const words = ['--at-once', 1000, '--hold-seconds', 70, '--shards', 2];
+      return [{ ...held(context, 'million', 1_000_000, ...words), limitSeconds: 1800 }];
+    },
+  },
+  {
+    name: 'soak',
+    about: 'half an hour of talk, cuts and returns, the second half with kill -9 (only with --soak)',
+    seconds: { full: 1810, quick: 30 },
+    asked: true,
+    steps(context) {
+      const run = (id, ...words) => ({
+        id,
+        limitSeconds: 1200,
+        argv: twinbench(
+          context,
+          'soak',
+          '--transport',
+          'mixed',
+          '--readers',
+          500,
+          '--rooms',
+          50,
+          '--rate',
+          context.quick ? 100 : 200,
+          '--cuts',
+          5,
+          '--seconds',
+          context.quick ? 15 : 900,
+          words,
+        ),
+      });
+      return [run('calm'), run('killed', '--kills', context.quick ? 1 : 3)];
+    },
+  },
+  {
+    name: 'before',
+    about: 'this build beside an earlier one, with a second process of that as the control (only with --before PATH)',
+    seconds: { full: 330, quick: 60 },
+    asked: true,
+    steps(context) {
+      const three = ['twinwire', `twinwire:before=${context.before}`, `twinwire:again=${context.before}`];
+      const run = (id, mode, ...words) => ({ id, argv: twinbench(context, mode, targets(three), ...words) });
+      const repeated = (full) => ['--repetitions', context.quick ? 3 : full];
+      const readers = context.quick ? 200 : 1000;
+      const idle = (transport, id, program) => ({
+        id: `idle-${transport}-${id}`,
+        make: () => holdIdle(context, 'twinwire', transport, context.quick ? 1000 : 10_000, program),
+      });
       return [
-        {
-          id: 'million',
-          limitSeconds: 1800,
-          argv: twinbench(
-            context,
-            'connect',
-            '--target',
-            'twinwire',
+        { id: 'which', make: async () => ({ result: commitOf(context.before) }) },
+        ...transports.map((transport) =>
+          run(
+            `fanout-${transport}`,
+            'fanout',
             '--transport',
-            'mixed',
-            '--connections',
-            1_000_000,
-            '--at-once',
+            transport,
+            '--readers',
             1000,
-            '--hold',
-            '--hold-seconds',
-            70,
-            '--shards',
-            2,
-            '--repetitions',
-            1,
-            '--warm-up',
-            0,
+            each('--window', [1, 16]),
+            repeated(9),
+            '--slice-ms',
+            context.quick ? 150 : 300,
           ),
-        },
+        ),
+        ...transports.flatMap((transport) =>
+          [['ephemeral', '--ephemeral'], ['kept']].map(([kind, ...words]) =>
+            run(
+              `chat-${transport}-${kind}`,
+              'chat',
+              '--transport',
+              transport,
+              '--rooms',
+              readers,
+              '--members',
+              10,
+              '--rate',
+              readers * 2,
+              '--seconds',
+              1,
+              repeated(7),
+              words,
+            ),
+          ),
+        ),
+        ...transports.map((transport) =>
+          run(
+            `storm-${transport}`,
+            'connect',
+            '--transport',
+            transport,
+            '--connections',
+            context.quick ? 1000 : 5000,
+            repeated(7),
+          ),
+        ),
+        run('publish', 'publish', '--publishers', 100, '--depth', 16, '--seconds', 1, '--no-floors', repeated(7)),
+        ...transports.flatMap((transport) => [
+          idle(transport, 'twinwire'),
+          idle(transport, 'before', context.before),
+          idle(transport, 'again', context.before),
+        ]),
       ];
     },
   },

@@ -4,6 +4,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { against, commands, control, median, percent, ratio, span, table, whole } from './figures.mjs';
+import { before, soak } from './sections_asked.mjs';
 import { chat, fanout, latency, slow, storm, window } from './sections_load.mjs';
 import { growth, idle, micro, publish, resume, ring } from './sections_state.mjs';
 import { sizingPage } from './sizing.mjs';
@@ -84,6 +85,12 @@ export class Report {
     return this.results.has(part) ? '' : `\nNot measured in this run (\`tools/dev bench --only ${part}\`).\n`;
   }
 
+  // What a section ends with: reasons for what is missed, each once however many rows it is the reason of; faults; commands.
+  closing(part, notes = []) {
+    const reasons = [...new Set(notes.filter(Boolean))].map((note) => `${note}\n`);
+    return [...reasons, this.faultsOf(part), this.commandsOf(part)];
+  }
+
   commandsOf(part, ids) {
     const steps = this.results.steps(part).filter((step) => !ids || ids.includes(step.id));
     return commands(steps) ? `\n${commands(steps)}` : '';
@@ -121,9 +128,8 @@ export class Report {
   }
 
   text() {
-    const sections = [fanout, window, chat, ring, growth, storm, idle, resume, publish, latency, slow].map((one) =>
-      one(this),
-    );
+    const all = [fanout, window, chat, ring, growth, storm, idle, resume, publish, latency, slow, soak, before];
+    const sections = all.map((one) => one(this));
     const tail = [['## What a bigger machine would do\n', sizingPage(this.results)], micro(this)];
     const { machine, quick } = this.context;
     const met = this.verdicts.filter((one) => one.good === true).length;
@@ -171,6 +177,8 @@ export class Report {
       '    tools/dev bench --quick          three minutes, to build/bench/quick',
       '    tools/dev bench --only fanout    one part; the report is written anew from all raw results',
       '    tools/dev bench --million        with the million connections',
+      '    tools/dev bench --soak           with half an hour of soak',
+      '    tools/dev bench --before PATH    with the twinwire at PATH beside this one',
       '    tools/dev bench --render         only the report, from what was measured\n',
     ];
     return [...head, ...sections.flat(), ...tail.flat(), ...again]

@@ -80,7 +80,7 @@ export function fanout(report) {
     );
   }
   out.push(beyondBare(report));
-  out.push(...notes.filter(Boolean).map((note) => `${note}\n`), report.faultsOf('fanout'), report.commandsOf('fanout'));
+  out.push(...report.closing('fanout', notes));
   return out;
 }
 
@@ -136,7 +136,7 @@ export function window(report) {
       );
     }
   }
-  out.push(report.faultsOf('window'), report.commandsOf('window'));
+  out.push(...report.closing('window'));
   return out;
 }
 
@@ -225,7 +225,7 @@ export function chat(report) {
       'CPU per delivery in chats, all servers',
     ),
   );
-  out.push(...notes.filter(Boolean).map((note) => `${note}\n`), report.faultsOf('chat'), report.commandsOf('chat'));
+  out.push(...report.closing('chat', notes));
   return out;
 }
 
@@ -287,7 +287,7 @@ export function storm(report) {
       'CPU per connection, all servers',
     ),
   );
-  out.push(...notes.filter(Boolean).map((note) => `${note}\n`), report.faultsOf('storm'), report.commandsOf('storm'));
+  out.push(...report.closing('storm', notes));
   return out;
 }
 
@@ -371,11 +371,7 @@ export function latency(report) {
         ]),
       ),
     );
-  out.push(
-    ...notes.filter(Boolean).map((note) => `${note}\n`),
-    report.faultsOf('latency'),
-    report.commandsOf('latency'),
-  );
+  out.push(...report.closing('latency', notes));
   return out;
 }
 
@@ -436,6 +432,6 @@ export function slow(report) {
       note,
     );
   }
-  out.push(report.faultsOf('slow'), report.commandsOf('slow'));
+  out.push(...report.closing('slow'));
   return out;
 }

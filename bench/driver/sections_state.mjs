@@ -523,11 +523,7 @@ export function publish(report) {
       ),
     );
   }
-  out.push(
-    ...notes.filter(Boolean).map((note) => `${note}\n`),
-    report.faultsOf('publish'),
-    report.commandsOf('publish'),
-  );
+  out.push(...report.closing('publish', notes));
   return out;
 }
 

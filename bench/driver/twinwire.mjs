@@ -6,11 +6,11 @@ import { join } from 'node:path';
 
 export const kToken = 'bench-operators-token-0123456789abcdef';
 
-// core: -1 for any. Resolves when it is ready: {pid, pids, url, admin, stop}.
-export function startTwinwire(context, settings = [], core = 0) {
+// core: -1 for any. program: another build of it. Resolves when it is ready: {pid, pids, url, admin, stop}.
+export function startTwinwire(context, settings = [], core = 0, program = `${context.bin}/twinwire`) {
   const folder = mkdtempSync(join(tmpdir(), 'twinwire-bench.'));
   const words = [
-    `${context.bin}/twinwire`,
+    program,
     'serve',
     '--listen',
     '127.0.0.1:0',

@@ -31,6 +31,41 @@ std::vector<Mix> mixes_of(const std::string& transport) {
   return {Mix::sse, Mix::ws};
 }
 
+bool with_arena(const CommonOptions& common, const Arena::Plan& plan, Mix mix, Report& report,
+                const std::function<Result<void>(Arena&)>& run) {
+  Arena arena(common, plan, mix);
+  Result<void> done = arena.open();
+  if (done) done = run(arena);
+  if (!done) {
+    arena.progress().clear();
+    fmt::print(stderr, "twinbench: {}\n", done.error().sentence);
+    return false;
+  }
+  arena.stop();
+  report.notes.insert(report.notes.end(), arena.notes().begin(), arena.notes().end());
+  return true;
+}
+
+bool measure_ours(const CommonOptions& common, const Arena::Plan& plan, Report& report,
+                  const std::function<Result<void>(Arena&, Row&)>& run) {
+  for (const Mix mix : mixes_of(common.transport == "both" ? "mixed" : common.transport)) {
+    const bool began = with_arena(common, plan, mix, report, [&](Arena& arena) -> Result<void> {
+      std::vector<Row> rows(1);
+      Row& row = rows.front();
+      row.target = arena.ours()->target->name();
+      row.transport = word_of(mix);
+      arena.ours()->before = arena.ours()->crew.sums();
+      if (const Result<void> done = run(arena, row); !done) row.failure = done.error().sentence;
+      arena.settle(rows);
+      if (!row.failure.empty()) report.notes.push_back(row.target + ": " + row.failure);
+      report.rows.push_back(row);
+      return {};
+    });
+    if (!began) return false;
+  }
+  return true;
+}
+
 Arena::Arena(const CommonOptions& options, Plan plan, Mix mix)
     : options_(options), plan_(std::move(plan)), mix_(mix), progress_(options.quiet) {
   std::string folder = options.scratch + "/twinbench.XXXXXX";
@@ -87,7 +122,8 @@ Result<void> Arena::open_side(Side& side) {
   if ((needs_sse && !target.dialect().sse) || (needs_ws && !target.dialect().ws))
     return fail(Code::not_found, fmt::format("does not speak {}", word_of(mix_)));
   const Form form = needs_ws ? Form::ws : Form::sse;
-  if (target.ours() && mix_ != Mix::mixed) {
+  // The bare one sends what the first of ours sends.
+  if (target.ours() && mix_ != Mix::mixed && learned_.greeting.empty()) {
     Result<Learned> learned = learn(target.endpoint(), target.dialect(), form, options_.content_bytes);
     if (!learned) return learned.error();
     learned_ = std::move(*learned);
@@ -171,6 +207,7 @@ void Arena::take_turn(Side& side, Row& row, const Turn& turn, bool counts, bool 
   if (!figures) {
     side.failure = figures.error().sentence;
     row.failure = side.failure;
+    notes_.push_back(fmt::format("{}: {}", row.target, row.failure));
     return;
   }
   if (!counts) return;

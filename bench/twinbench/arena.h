@@ -86,6 +86,15 @@ class Arena {
   double busy_ = 0;  // of the turn under way
 };
 
+// Opens the targets of a run, lets `run` measure them, and stops them; their notes go into the report. False:
+// the run could not begin, and why has been said.
+bool with_arena(const CommonOptions& common, const Arena::Plan& plan, Mix mix, Report& report,
+                const std::function<Result<void>(Arena&)>& run);
+// For modes of ours alone: for each transport ("both": half and half at once) an arena after the plan and one
+// row, which `run` fills; what fails there is the row's. False: the run could not begin.
+bool measure_ours(const CommonOptions& common, const Arena::Plan& plan, Report& report,
+                  const std::function<Result<void>(Arena&, Row&)>& run);
+
 std::string_view word_of(Mix mix);
 // The transports that a run goes through.
 std::vector<Mix> mixes_of(const std::string& transport);

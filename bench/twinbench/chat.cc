@@ -56,61 +56,57 @@ int chat(const CommonOptions& common, const ChatOptions& options) {
     plan.window = one_room ? 16 : 1;
     plan.timing = true;
     plan.words.kept = !common.ephemeral;
-    Arena arena(common, plan, mix);
-    if (const Result<void> opened = arena.open(); !opened) {
-      fmt::print(stderr, "twinbench: {}\n", opened.error().sentence);
-      return 2;
-    }
-    for (const uint32_t rate : options.rates) {
-      std::map<const Side*, client::Histogram> latency;
-      std::map<const Side*, std::vector<double>> late;
-      const auto turn = [&](Side& side) -> Result<Figures> {
-        Order clear;
-        clear.what = Order::What::clear;
-        if (const Result<Answer> told = side.crew.tell_all(clear); !told) return told.error();
-        Order order;
-        order.what = Order::What::talk;
-        order.rate = rate;
-        order.nanos = static_cast<uint64_t>(options.seconds * 1e9);
-        order.start = client::monotonic_now() + kLead;
-        order.by_members = !one_room;
-        order.spin = one_room && common.pin && side.crew.workers() == 1;
-        const uint64_t before = side.crew.sums().deliveries;
-        const Result<Arena::Cost> cost = arena.cost_of(side, [&] { return side.crew.tell_speakers(order); });
-        if (!cost) return cost.error();
-        const auto deliveries = static_cast<double>(side.crew.sums().deliveries - before);
-        const client::Histogram here = side.crew.histogram(&Tally::latency);
-        latency[&side].add(here);
-        late[&side].push_back(us(side.crew.sums().late_max));
-        return Figures{{"cpuNsPerDelivery", cost->cpu_nanos / deliveries},
-                       {"deliveriesPerSecond", deliveries / cost->seconds},
-                       {"p50Us", us(here.at(0.5))},
-                       {"p99Us", us(here.at(0.99))},
-                       {"p999Us", us(here.at(0.999))},
-                       {"lateMaxUs", late[&side].back()}};
-      };
-      std::vector<Row> rows = arena.measure(fmt::format("{} messages/s", rate), turn);
-      arena.settle(rows);
-      const size_t first = report.rows.size();
-      for (size_t i = 0; i < rows.size(); ++i) {
-        Row& row = rows[i];
-        row.facts = {{"rooms", std::to_string(std::max(1U, options.rooms))},
-                     {"members", std::to_string(options.members)},
-                     {"messagesPerSecond", std::to_string(rate)}};
-        add_latency(row, latency[arena.sides()[i].get()]);
-        if (one_room && common.pin)
-          row.harness_busy = 0;  // it spins; whether it keeps up is told by its schedule
-        row.late = row.median_of("lateMaxUs") > kLateUs;
-        if (row.late)
-          report.notes.push_back(
-              fmt::format("{} {}: the harness said messages up to {:.1f} ms behind their time", row.target,
-                          row.transport, row.median_of("lateMaxUs") / 1000));
-        report.rows.push_back(std::move(row));
+    const bool began = with_arena(common, plan, mix, report, [&](Arena& arena) -> Result<void> {
+      for (const uint32_t rate : options.rates) {
+        std::map<const Side*, client::Histogram> latency;
+        std::map<const Side*, std::vector<double>> late;
+        const auto turn = [&](Side& side) -> Result<Figures> {
+          if (const Result<void> told = side.crew.tell_all(Order::What::clear); !told) return told.error();
+          Order order;
+          order.what = Order::What::talk;
+          order.rate = rate;
+          order.nanos = static_cast<uint64_t>(options.seconds * 1e9);
+          order.start = client::monotonic_now() + kLead;
+          order.by_members = !one_room;
+          order.spin = one_room && common.pin && side.crew.workers() == 1;
+          const uint64_t before = side.crew.sums().deliveries;
+          const Result<Arena::Cost> cost =
+              arena.cost_of(side, [&] { return side.crew.tell_speakers(order); });
+          if (!cost) return cost.error();
+          const auto deliveries = static_cast<double>(side.crew.sums().deliveries - before);
+          const client::Histogram here = side.crew.histogram(&Tally::latency);
+          latency[&side].add(here);
+          late[&side].push_back(us(side.crew.sums().late_max));
+          return Figures{{"cpuNsPerDelivery", cost->cpu_nanos / deliveries},
+                         {"deliveriesPerSecond", deliveries / cost->seconds},
+                         {"p50Us", us(here.at(0.5))},
+                         {"p99Us", us(here.at(0.99))},
+                         {"p999Us", us(here.at(0.999))},
+                         {"lateMaxUs", late[&side].back()}};
+        };
+        std::vector<Row> rows = arena.measure(fmt::format("{} messages/s", rate), turn);
+        arena.settle(rows);
+        const size_t first = report.rows.size();
+        for (size_t i = 0; i < rows.size(); ++i) {
+          Row& row = rows[i];
+          row.facts = {{"rooms", std::to_string(std::max(1U, options.rooms))},
+                       {"members", std::to_string(options.members)},
+                       {"messagesPerSecond", std::to_string(rate)}};
+          add_latency(row, latency[arena.sides()[i].get()]);
+          if (one_room && common.pin)
+            row.harness_busy = 0;  // it spins; whether it keeps up is told by its schedule
+          row.late = row.median_of("lateMaxUs") > kLateUs;
+          if (row.late)
+            report.notes.push_back(
+                fmt::format("{} {}: the harness said messages up to {:.1f} ms behind their time", row.target,
+                            row.transport, row.median_of("lateMaxUs") / 1000));
+          report.rows.push_back(std::move(row));
+        }
+        report.compare(first);
       }
-      report.compare(first);
-    }
-    arena.stop();
-    report.notes.insert(report.notes.end(), arena.notes().begin(), arena.notes().end());
+      return {};
+    });
+    if (!began) return 2;
   }
   return report.print(common.json, {{"rooms", "rooms"},
                                     {"members", "members"},

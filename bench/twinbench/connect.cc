@@ -231,41 +231,34 @@ int connect(const CommonOptions& common, const ConnectOptions& options) {
       .end();
   for (const Mix mix : mixes_of(common.transport)) {
     Arena::Plan plan{.mode = "connect", .readers = options.connections, .lanes = 0, .open_readers = false};
-    Arena arena(common, plan, mix);
-    if (const Result<void> opened = arena.open(); !opened) {
-      fmt::print(stderr, "twinbench: {}\n", opened.error().sentence);
-      return 2;
-    }
-    const auto turn = [&](Side& side) -> Result<Figures> {
-      Order clear;
-      clear.what = Order::What::clear;
-      if (const Result<Answer> told = side.crew.tell_all(clear); !told) return told.error();
-      const Result<Arena::Cost> cost = arena.cost_of(side, [&] { return side.crew.open(options.at_once); });
-      if (!cost) return cost.error();
-      const client::Histogram opened = side.crew.histogram(&Tally::opened);
-      const auto count = static_cast<double>(cost->answer.value);
-      Order shut;
-      shut.what = Order::What::shut;
-      if (const Result<Answer> told = side.crew.tell_all(shut); !told) return told.error();
-      usleep(300'000);  // what the ends cost is nobody's storm
-      return Figures{{"cpuNsPerConnection", cost->cpu_nanos / count},
-                     {"connectionsPerSecond", count / cost->seconds},
-                     {"liveP50Us", us(opened.at(0.5))},
-                     {"liveP99Us", us(opened.at(0.99))},
-                     {"liveMaxUs", us(opened.max())}};
-    };
-    std::vector<Row> rows = arena.measure(fmt::format("{} connections", options.connections), turn);
-    const size_t first = report.rows.size();
-    for (Row& row : rows) {
-      row.facts = {{"connections", std::to_string(options.connections)}};
-      row.extras.emplace_back(
-          "liveUs", fmt::format(R"({{"p50":{:.1f},"p99":{:.1f},"max":{:.1f}}})", row.median_of("liveP50Us"),
-                                row.median_of("liveP99Us"), row.median_of("liveMaxUs")));
-      report.rows.push_back(std::move(row));
-    }
-    report.compare(first);
-    arena.stop();
-    report.notes.insert(report.notes.end(), arena.notes().begin(), arena.notes().end());
+    const bool began = with_arena(common, plan, mix, report, [&](Arena& arena) -> Result<void> {
+      const auto turn = [&](Side& side) -> Result<Figures> {
+        if (const Result<void> told = side.crew.tell_all(Order::What::clear); !told) return told.error();
+        const Result<Arena::Cost> cost = arena.cost_of(side, [&] { return side.crew.open(options.at_once); });
+        if (!cost) return cost.error();
+        const client::Histogram opened = side.crew.histogram(&Tally::opened);
+        const auto count = static_cast<double>(cost->answer.value);
+        if (const Result<void> told = side.crew.tell_all(Order::What::shut); !told) return told.error();
+        usleep(300'000);  // what the ends cost is nobody's storm
+        return Figures{{"cpuNsPerConnection", cost->cpu_nanos / count},
+                       {"connectionsPerSecond", count / cost->seconds},
+                       {"liveP50Us", us(opened.at(0.5))},
+                       {"liveP99Us", us(opened.at(0.99))},
+                       {"liveMaxUs", us(opened.max())}};
+      };
+      std::vector<Row> rows = arena.measure(fmt::format("{} connections", options.connections), turn);
+      const size_t first = report.rows.size();
+      for (Row& row : rows) {
+        row.facts = {{"connections", std::to_string(options.connections)}};
+        row.extras.emplace_back(
+            "liveUs", fmt::format(R"({{"p50":{:.1f},"p99":{:.1f},"max":{:.1f}}})", row.median_of("liveP50Us"),
+                                  row.median_of("liveP99Us"), row.median_of("liveMaxUs")));
+        report.rows.push_back(std::move(row));
+      }
+      report.compare(first);
+      return {};
+    });
+    if (!began) return 2;
   }
   return report.print(common.json, {{"connections", "connections"},
                                     {"cpuNsPerConnection", "CPU ns each"},

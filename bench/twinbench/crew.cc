@@ -124,6 +124,18 @@ Result<Answer> Crew::answer_of(const Member& member) {
   return answer;
 }
 
+Result<Answer> Crew::answers() {
+  Result<Answer> out = Answer{};
+  for (const Member& member : members_) {
+    const Result<Answer> answer = answer_of(member);
+    if (!answer && out) out = answer;
+    if (!answer || !out) continue;
+    out->value += answer->value;
+    out->seconds = std::max(out->seconds, answer->seconds);
+  }
+  return out;
+}
+
 Result<Answer> Crew::tell(uint32_t worker, const Order& order, std::string_view text) {
   send_order(members_[worker], order, text);
   return answer_of(members_[worker]);
@@ -134,15 +146,13 @@ Result<Answer> Crew::tell_all(Order order, std::string_view text) {
   order.rate /= workers();
   order.at_once = std::max(1U, order.at_once / workers());
   for (const Member& member : members_) send_order(member, order, text);
-  Result<Answer> out = Answer{};
-  for (const Member& member : members_) {
-    const Result<Answer> answer = answer_of(member);
-    if (!answer && out) out = answer;
-    if (!answer || !out) continue;
-    out->value += answer->value;
-    out->seconds = std::max(out->seconds, answer->seconds);
-  }
-  return out;
+  return answers();
+}
+
+Result<void> Crew::tell_all(Order::What what) {
+  Order order;
+  order.what = what;
+  return outcome_of(tell_all(order));
 }
 
 Result<Answer> Crew::tell_speakers(const Order& order, std::string_view text) {
@@ -157,15 +167,7 @@ Result<Answer> Crew::open(uint32_t at_once) {
     order.count = member.readers;
     send_order(member, order, {});
   }
-  Result<Answer> out = Answer{};
-  for (const Member& member : members_) {
-    const Result<Answer> answer = answer_of(member);
-    if (!answer && out) out = answer;
-    if (!answer || !out) continue;
-    out->value += answer->value;
-    out->seconds = std::max(out->seconds, answer->seconds);
-  }
-  return out;
+  return answers();
 }
 
 Sums Crew::sums() const {

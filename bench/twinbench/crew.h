@@ -21,6 +21,11 @@ struct Sums {
   uint64_t reads = 0, complete = 0, said = 0, answered = 0, refusals = 0, late_max = 0;
 };
 
+// Whether an order was done, where what it counted does not matter.
+inline Result<void> outcome_of(const Result<Answer>& answer) {
+  return answer ? Result<void>() : Result<void>(answer.error());
+}
+
 class Crew {
  public:
   struct Options {
@@ -52,6 +57,8 @@ class Crew {
   // To one, or to all at once; their values added up, the longest time. Error: the first that failed.
   Result<Answer> tell(uint32_t worker, const Order& order, std::string_view text = {});
   Result<Answer> tell_all(Order order, std::string_view text = {});
+  // An order of one word, to all, where what it counts does not matter.
+  Result<void> tell_all(Order::What what);
   // To all that speak: the first where there is one room.
   Result<Answer> tell_speakers(const Order& order, std::string_view text = {});
   // Opens every worker's share.
@@ -73,6 +80,7 @@ class Crew {
   };
   void send_order(const Member& member, const Order& order, std::string_view text);
   Result<Answer> answer_of(const Member& member);
+  Result<Answer> answers();  // of all, added up
   Result<void> fork_one(uint32_t index, uint32_t first, uint32_t readers);
 
   Options options_;

@@ -76,6 +76,8 @@ struct TwinwireWords {
   std::string ack = "accepted";
   unsigned heartbeat_seconds = 600;  // none falls into a measurement
 };
+// Whether a target's name says that it is ours: "twinwire", or another build of it, "twinwire:LABEL".
+inline bool is_ours(std::string_view name) { return name == "twinwire" || name.starts_with("twinwire:"); }
 Dialect twinwire_dialect(const TwinwireWords& words);
 // floor_bare reads what our clients say and answers with our server's bytes; only the way in is its own.
 Dialect bare_dialect(const TwinwireWords& words);

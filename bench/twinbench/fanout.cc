@@ -21,41 +21,38 @@ int fanout(const CommonOptions& common, const FanoutOptions& options) {
       Arena::Plan plan{.mode = "fanout", .readers = readers};
       plan.words.kept = !common.ephemeral;
       for (const uint32_t window : options.windows) plan.window = std::max(plan.window, window);
-      Arena arena(common, plan, mix);
-      if (const Result<void> opened = arena.open(); !opened) {
-        fmt::print(stderr, "twinbench: {}\n", opened.error().sentence);
-        return 2;
-      }
-      for (const uint32_t window : options.windows) {
-        Order order;
-        order.what = Order::What::turn;
-        order.count = window;
-        order.nanos = common.slice_ms * client::kMillisecond;
-        const auto turn = [&](Side& side) -> Result<Figures> {
-          const uint64_t reads = side.crew.sums().reads;
-          const Result<Arena::Cost> cost =
-              arena.cost_of(side, [&] { return side.crew.tell_speakers(order); });
-          if (!cost) return cost.error();
-          const auto deliveries = static_cast<double>(cost->answer.value);
-          return Figures{
-              {"cpuNsPerDelivery", cost->cpu_nanos / deliveries},
-              {"deliveriesPerSecond", deliveries / cost->seconds},
-              {"deliveriesPerRead", deliveries / static_cast<double>(side.crew.sums().reads - reads)}};
-        };
-        std::vector<Row> rows = arena.measure(fmt::format("1 -> {}  W={}", readers, window), turn);
-        arena.settle(rows);
-        const size_t first = report.rows.size();
-        for (Row& row : rows) {
-          row.facts = {{"readers", std::to_string(readers)},
-                       {"window", std::to_string(window)},
-                       {"frameBytes", std::to_string(arena.learned().frame_bytes() +
-                                                     std::max<size_t>(common.content_bytes, kMarkBytes))}};
-          report.rows.push_back(std::move(row));
+      const bool began = with_arena(common, plan, mix, report, [&](Arena& arena) -> Result<void> {
+        for (const uint32_t window : options.windows) {
+          Order order;
+          order.what = Order::What::turn;
+          order.count = window;
+          order.nanos = common.slice_ms * client::kMillisecond;
+          const auto turn = [&](Side& side) -> Result<Figures> {
+            const uint64_t reads = side.crew.sums().reads;
+            const Result<Arena::Cost> cost =
+                arena.cost_of(side, [&] { return side.crew.tell_speakers(order); });
+            if (!cost) return cost.error();
+            const auto deliveries = static_cast<double>(cost->answer.value);
+            return Figures{
+                {"cpuNsPerDelivery", cost->cpu_nanos / deliveries},
+                {"deliveriesPerSecond", deliveries / cost->seconds},
+                {"deliveriesPerRead", deliveries / static_cast<double>(side.crew.sums().reads - reads)}};
+          };
+          std::vector<Row> rows = arena.measure(fmt::format("1 -> {}  W={}", readers, window), turn);
+          arena.settle(rows);
+          const size_t first = report.rows.size();
+          for (Row& row : rows) {
+            row.facts = {{"readers", std::to_string(readers)},
+                         {"window", std::to_string(window)},
+                         {"frameBytes", std::to_string(arena.learned().frame_bytes() +
+                                                       std::max<size_t>(common.content_bytes, kMarkBytes))}};
+            report.rows.push_back(std::move(row));
+          }
+          report.compare(first);
         }
-        report.compare(first);
-      }
-      arena.stop();
-      report.notes.insert(report.notes.end(), arena.notes().begin(), arena.notes().end());
+        return {};
+      });
+      if (!began) return 2;
     }
   }
   return report.print(common.json, {{"readers", "readers"},

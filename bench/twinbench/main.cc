@@ -90,7 +90,9 @@ void add_crash(CLI::App& app, Common& common, int& status) {
 void add_side_by_side(CLI::App& command, bench::CommonOptions& o, bool only_ours) {
   if (!only_ours) {
     command
-        .add_option("--target", o.targets, "twinwire, bare, bare-single, a peer's name or file; NAME@URL,PID")
+        .add_option(
+            "--target", o.targets,
+            "twinwire, twinwire:LABEL=PROGRAM, bare, bare-single, a peer's name or file; NAME@URL,PID")
         ->capture_default_str();
   }
   command.add_option("--program", o.program, "The twinwire to start")->capture_default_str();
@@ -225,6 +227,8 @@ void add_publish(CLI::App& app, int& status) {
   command->add_option("--ack", options.acks)
       ->capture_default_str()
       ->check(CLI::IsMember({"stored", "accepted"}));
+  command->add_option("--target", common.targets, "twinwire, twinwire:LABEL=PROGRAM")->capture_default_str();
+  command->add_flag("!--no-floors", options.floors, "Without the bare loops beside it");
 }
 
 void add_slow(CLI::App& app, int& status) {
@@ -251,6 +255,8 @@ void add_soak(CLI::App& app, int& status) {
       ->capture_default_str();
   command->add_option("--seconds", options.seconds)->capture_default_str();
   command->add_option("--cuts", options.cuts, "Readers cut a second")->capture_default_str();
+  command->add_option("--kills", options.kills, "kill -9 so many times on the way; all come back")
+      ->capture_default_str();
 }
 
 }  // namespace

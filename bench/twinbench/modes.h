@@ -51,6 +51,7 @@ struct PublishOptions {
   uint32_t depth = 16;
   double seconds = 2;
   std::vector<std::string> acks{"stored", "accepted"};
+  bool floors = true;
 };
 int publish(const CommonOptions& common, const PublishOptions& options);
 
@@ -69,6 +70,7 @@ struct SoakOptions {
   uint32_t rate = 500;
   double seconds = 60;
   uint32_t cuts = 5;
+  uint32_t kills = 0;
 };
 int soak(const CommonOptions& common, const SoakOptions& options);
 

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "bench/client/event.h"
 #include "bench/client/websocket.h"
@@ -96,8 +97,7 @@ Result<void> ReceiveFloor::open(const CommonOptions& common, const PublishOption
   Order speakers;
   speakers.what = Order::What::speakers;
   speakers.count = options.publishers;
-  const Result<Answer> told = crew_.tell_all(speakers);
-  return told ? Result<void>() : Result<void>(told.error());
+  return outcome_of(crew_.tell_all(speakers));
 }
 
 Result<Figures> ReceiveFloor::turn(const Order& order) {
@@ -138,6 +138,71 @@ Result<Figures> store_turn(const CommonOptions& common, const std::string& folde
   return Figures{{"cpuNsPerMessage", cpu / std::max(1.0, events)}, {"messagesPerSecond", events / took}};
 }
 
+// The loops in turns with ours, in rows of their own.
+class Floors {
+ public:
+  Result<void> open(const CommonOptions& common, const PublishOptions& options, const Target& target,
+                    const Learned& learned);
+  // A turn of each after one of ours, whose writer had so many events a sync; the CPU of both for a message.
+  Result<double> turn(const CommonOptions& common, const std::string& folder, const Order& order,
+                      double batch, bool counts);
+
+  Row receive, store, sum;
+
+ private:
+  ReceiveFloor receiver_;
+  Bytes bytes_;
+};
+
+Result<void> Floors::open(const CommonOptions& common, const PublishOptions& options, const Target& target,
+                          const Learned& learned) {
+  receive.target = "floor_receive";
+  store.target = "floor_store";
+  sum.target = "floors";
+  receive.transport = store.transport = sum.transport = "ws";
+  Result<Bytes> bytes = learn_publishing(target, learned, common.content_bytes);
+  if (!bytes) return bytes.error();
+  bytes_ = std::move(*bytes);
+  return receiver_.open(common, options, bytes_, target.dialect());
+}
+
+Result<double> Floors::turn(const CommonOptions& common, const std::string& folder, const Order& order,
+                            double batch, bool counts) {
+  const Result<Figures> bare_receive = receiver_.turn(order);
+  if (!bare_receive) return bare_receive.error();
+  const Result<Figures> bare_store =
+      store_turn(common, folder, bytes_, batch, static_cast<double>(order.nanos) / 1e9);
+  if (!bare_store) return bare_store.error();
+  const double both = bare_receive->front().second + bare_store->front().second;
+  if (counts) {
+    receive.add(*bare_receive);
+    store.add(*bare_store);
+    sum.add({{"cpuNsPerMessage", both}});
+  }
+  return both;
+}
+
+// One turn of a server of ours: what it cost, and how many events its writer had in a sync.
+Result<Figures> pump(Arena& arena, Side& side, const Order& order, client::Histogram& answers) {
+  if (const Result<void> told = side.crew.tell_all(Order::What::clear); !told) return told.error();
+  const uint64_t before = side.crew.sums().answered;
+  const Result<double> syncs = side.target->stat("store.syncs");
+  if (!syncs) return syncs.error();
+  const Result<double> stored = side.target->stat("events.stored");
+  if (!stored) return stored.error();
+  const Result<Arena::Cost> cost = arena.cost_of(side, [&] { return side.crew.tell_all(order); });
+  if (!cost) return cost.error();
+  const Result<double> syncs_now = side.target->stat("store.syncs");
+  if (!syncs_now) return syncs_now.error();
+  const Result<double> stored_now = side.target->stat("events.stored");
+  if (!stored_now) return stored_now.error();
+  answers.add(side.crew.histogram(&Tally::answers));
+  const auto answered = static_cast<double>(side.crew.sums().answered - before);
+  return Figures{{"cpuNsPerMessage", cost->cpu_nanos / answered},
+                 {"messagesPerSecond", static_cast<double>(cost->answer.value) / cost->seconds},
+                 {"eventsPerSync", (*stored_now - *stored) / std::max(1.0, *syncs_now - *syncs)}};
+}
+
 }  // namespace
 
 int publish(const CommonOptions& common, const PublishOptions& options) {
@@ -147,90 +212,58 @@ int publish(const CommonOptions& common, const PublishOptions& options) {
       .raw("seconds", fmt::format("{}", options.seconds))
       .field("shards", common.shards)
       .end();
+  CommonOptions ours = common;
+  ours.workers = std::max(1U, common.workers);
   for (const std::string& ack : options.acks) {
     Arena::Plan plan{.mode = "publish", .readers = options.publishers, .rooms = options.publishers};
     plan.lanes = options.publishers;
     plan.open_readers = false;
     plan.words.ack = ack;
-    CommonOptions ours = common;
-    ours.workers = std::max(1U, common.workers);
-    Arena arena(ours, plan, Mix::ws);
-    Result<void> opened = arena.open();
-    if (!opened) {
-      fmt::print(stderr, "twinbench: {}\n", opened.error().sentence);
-      return 2;
-    }
-    Side& side = *arena.ours();
-    const Result<Bytes> bytes = learn_publishing(*side.target, arena.learned(), common.content_bytes);
-    ReceiveFloor floor;
-    if (opened =
-            bytes ? floor.open(ours, options, *bytes, side.target->dialect()) : Result<void>(bytes.error());
-        !opened) {
-      fmt::print(stderr, "twinbench: {}\n", opened.error().sentence);
-      return 2;
-    }
-    Order order;
-    order.what = Order::What::pump;
-    order.count = options.publishers;
-    order.at_once = options.depth;
-    order.nanos = static_cast<uint64_t>(options.seconds * 1e9);
-    const auto facts = [&](Row& row) {
-      row.facts = {{"ack", json_string(ack)},
-                   {"publishers", std::to_string(options.publishers)},
-                   {"depth", std::to_string(options.depth)}};
-    };
-    Row receive;
-    Row store;
-    Row sum;
-    receive.target = "floor_receive";
-    store.target = "floor_store";
-    sum.target = "floors";
-    receive.transport = store.transport = sum.transport = "ws";
-    uint32_t turns = 0;
-    client::Histogram answers;
-    double batch = 1;
-    std::vector<Row> rows;
-    const auto turn = [&](Side& our_side) -> Result<Figures> {
-      Order clear;
-      clear.what = Order::What::clear;
-      if (const Result<Answer> told = our_side.crew.tell_all(clear); !told) return told.error();
-      const uint64_t before = our_side.crew.sums().answered;
-      const uint64_t syncs = our_side.target->stat("store.syncs");
-      const uint64_t stored = our_side.target->stat("events.stored");
-      const Result<Arena::Cost> cost = arena.cost_of(our_side, [&] { return our_side.crew.tell_all(order); });
-      if (!cost) return cost.error();
-      const auto answered = static_cast<double>(our_side.crew.sums().answered - before);
-      batch = static_cast<double>(our_side.target->stat("events.stored") - stored) /
-              static_cast<double>(std::max<uint64_t>(1, our_side.target->stat("store.syncs") - syncs));
-      answers.add(our_side.crew.histogram(&Tally::answers));
-      const Result<Figures> bare_receive = floor.turn(order);
-      if (!bare_receive) return bare_receive.error();
-      const Result<Figures> bare_store = store_turn(ours, arena.folder(), *bytes, batch, options.seconds);
-      if (!bare_store) return bare_store.error();
-      const double floors = bare_receive->front().second + bare_store->front().second;
-      if (turns++ >= common.warm_up) {
-        receive.add(*bare_receive);
-        store.add(*bare_store);
-        sum.add({{"cpuNsPerMessage", floors}});
+    const bool began = with_arena(ours, plan, Mix::ws, report, [&](Arena& arena) -> Result<void> {
+      Side* first = arena.ours();
+      if (first == nullptr) return fail(Code::invalid_argument, "publish needs twinwire");
+      Floors floors;
+      if (options.floors) {
+        if (Result<void> opened = floors.open(ours, options, *first->target, arena.learned()); !opened)
+          return opened;
       }
-      return Figures{{"cpuNsPerMessage", cost->cpu_nanos / answered},
-                     {"messagesPerSecond", static_cast<double>(cost->answer.value) / cost->seconds},
-                     {"eventsPerSync", batch},
-                     {"overFloors", cost->cpu_nanos / answered / floors}};
-    };
-    rows = arena.measure("ack " + ack, turn);
-    arena.settle(rows);
-    const size_t first = report.rows.size();
-    rows.front().extras.emplace_back(
-        "answerUs", fmt::format(R"({{"p50":{:.1f},"p99":{:.1f},"max":{:.1f}}})", us(answers.at(0.5)),
-                                us(answers.at(0.99)), us(answers.max())));
-    for (Row* row : {&rows.front(), &receive, &store, &sum}) {
-      facts(*row);
-      report.rows.push_back(*row);
-    }
-    report.compare(first);
-    arena.stop();
-    report.notes.insert(report.notes.end(), arena.notes().begin(), arena.notes().end());
+      Order order;
+      order.what = Order::What::pump;
+      order.count = options.publishers;
+      order.at_once = options.depth;
+      order.nanos = static_cast<uint64_t>(options.seconds * 1e9);
+      uint32_t turns = 0;  // of the first
+      std::map<const Side*, client::Histogram> answers;
+      const auto turn = [&](Side& side) -> Result<Figures> {
+        if (!side.target->ours()) return fail(Code::invalid_argument, "publish is of ours alone");
+        Result<Figures> figures = pump(arena, side, order, answers[&side]);
+        if (!figures || !options.floors || &side != first) return figures;
+        const Result<double> both =
+            floors.turn(ours, arena.folder(), order, figures->back().second, turns++ >= common.warm_up);
+        if (!both) return both.error();
+        figures->emplace_back("overFloors", figures->front().second / *both);
+        return figures;
+      };
+      std::vector<Row> rows = arena.measure("ack " + ack, turn);
+      arena.settle(rows);
+      for (size_t i = 0; i < rows.size(); ++i) {
+        const client::Histogram& times = answers[arena.sides()[i].get()];
+        rows[i].extras.emplace_back(
+            "answerUs", fmt::format(R"({{"p50":{:.1f},"p99":{:.1f},"max":{:.1f}}})", us(times.at(0.5)),
+                                    us(times.at(0.99)), us(times.max())));
+      }
+      if (options.floors) rows.insert(rows.end(), {floors.receive, floors.store, floors.sum});
+      const size_t first_row = report.rows.size();
+      for (Row& row : rows) {
+        row.facts = {{"ack", json_string(ack)},
+                     {"publishers", std::to_string(options.publishers)},
+                     {"depth", std::to_string(options.depth)}};
+        report.rows.push_back(std::move(row));
+      }
+      report.compare(first_row);
+      return {};
+    });
+    if (!began) return 2;
   }
   return report.print(common.json, {{"ack", "ack"},
                                     {"publishers", "publishers"},

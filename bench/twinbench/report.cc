@@ -9,6 +9,7 @@
 
 #include "bench/client/table.h"
 #include "bench/client/text.h"
+#include "bench/twinbench/dialect.h"
 #include "bench/twinbench/process.h"
 #include "core/json.h"
 
@@ -67,6 +68,8 @@ double median(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
+std::string count_json(double count) { return std::isfinite(count) ? fmt::format("{:.0f}", count) : "null"; }
+
 void Row::add(const Figures& figures, bool as_control) {
   auto& to = as_control ? again : samples;
   for (const auto& figure : figures) {
@@ -102,8 +105,7 @@ bool Row::limited() const { return late || harness_busy > kLimited; }
 uint64_t Report::faults() const {
   uint64_t out = 0;
   for (const Row& row : rows) {
-    if (row.target == "twinwire" || row.target.starts_with("bare"))
-      out += row.lost + row.repeated + row.reordered;
+    if (is_ours(row.target) || row.target.starts_with("bare")) out += row.lost + row.repeated + row.reordered;
   }
   return out;
 }
@@ -244,7 +246,7 @@ int Report::print(bool as_json, const std::vector<Column>& columns) const {
     for (const std::string& note : notes) fmt::print("{}\n", note);
   }
   const bool failed = std::any_of(rows.begin(), rows.end(), [](const Row& row) {
-    return !row.failure.empty() && (row.target == "twinwire" || row.target.starts_with("bare"));
+    return !row.failure.empty() && (is_ours(row.target) || row.target.starts_with("bare"));
   });
   if (rows.empty()) return 2;
   return failed || faults() > 0 ? 1 : 0;

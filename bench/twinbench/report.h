@@ -13,6 +13,9 @@ namespace twinwire::bench {
 
 double median(std::vector<double> values);
 
+// A count as JSON; null where it cannot be had.
+std::string count_json(double count);
+
 // Figures of one turn, in the order in which they are shown; the first is the main one.
 using Figures = std::vector<std::pair<std::string, double>>;
 

@@ -41,8 +41,6 @@ class Resume {
 
  private:
   Result<void> say(uint32_t count);
-  Result<void> drain();
-  uint64_t resets() const;
 
   Arena& arena_;
   Side& side_;
@@ -54,38 +52,23 @@ Result<void> Resume::say(uint32_t count) {
   order.what = Order::What::say;
   order.count = count;
   order.at_once = kPipelined * side_.crew.workers();
-  const Result<Answer> told = side_.crew.tell_speakers(order);
-  return told ? Result<void>() : Result<void>(told.error());
-}
-
-Result<void> Resume::drain() {
-  Order order;
-  order.what = Order::What::drain;
-  const Result<Answer> told = side_.crew.tell_all(order);
-  return told ? Result<void>() : Result<void>(told.error());
-}
-
-uint64_t Resume::resets() const {
-  uint64_t out = 0;
-  for (const char* reason : {"trimmed", "unknown_cursor", "forbidden", "rolled_back"})
-    out += side_.target->stat(std::string("resets.") + reason);
-  return out;
+  return outcome_of(side_.crew.tell_speakers(order));
 }
 
 Result<void> Resume::run(Row& row) {
   if (Result<void> said = say(kBefore); !said) return said;
-  if (Result<void> drained = drain(); !drained) return drained;
-  Order order;
-  order.what = Order::What::cut;
-  if (const Result<Answer> told = side_.crew.tell_all(order); !told) return told.error();
+  if (Result<void> drained = side_.crew.tell_all(Order::What::drain); !drained) return drained;
+  if (Result<void> cut = side_.crew.tell_all(Order::What::cut); !cut) return cut;
   if (Result<void> said = say(options_.messages); !said) return said;
   if (options_.kill) {
     if (Result<void> again = side_.target->kill_and_restart(); !again) return again;
   }
-  const uint64_t reads = side_.target->stat("reads.scans");
-  const uint64_t resets_before = resets();
-  order.what = Order::What::clear;
-  if (const Result<Answer> told = side_.crew.tell_all(order); !told) return told.error();
+  const Result<double> reads = side_.target->stat("reads.scans");
+  if (!reads) return reads.error();
+  const Result<double> resets = side_.target->stats(kResets);
+  if (!resets) return resets.error();
+  if (Result<void> cleared = side_.crew.tell_all(Order::What::clear); !cleared) return cleared;
+  Order order;
   order.what = Order::What::come_back;
   order.count = kBefore + options_.messages;
   order.at_once = options_.at_once;
@@ -94,15 +77,19 @@ Result<void> Resume::run(Row& row) {
   if (!cost) return cost.error();
   const client::Histogram connected = side_.crew.histogram(&Tally::opened);
   const client::Histogram completed = side_.crew.histogram(&Tally::completed);
-  const uint64_t store_reads = side_.target->stat("reads.scans") - reads;
-  const uint64_t all_resets = resets() - resets_before;
+  const Result<double> reads_now = side_.target->stat("reads.scans");
+  if (!reads_now) return reads_now.error();
+  const Result<double> resets_now = side_.target->stats(kResets);
+  if (!resets_now) return resets_now.error();
+  const std::string store_reads = count_json(*reads_now - *reads);
+  const std::string all_resets = count_json(*resets_now - *resets);
   // They are live again: what is said now comes as ever.
   order = Order{};
   order.what = Order::What::speakers;
   order.count = 1;
   if (const Result<Answer> told = side_.crew.tell_speakers(order); !told) return told.error();
   if (Result<void> said = say(kBehind); !said) return said;
-  if (Result<void> drained = drain(); !drained) return drained;
+  if (Result<void> drained = side_.crew.tell_all(Order::What::drain); !drained) return drained;
   row.add(
       {{"cpuNsPerClient", cost->cpu_nanos / options_.clients},
        {"completeP99Ms", ms(completed.at(0.99))},
@@ -113,12 +100,12 @@ Result<void> Resume::run(Row& row) {
                 {"completeMs", distribution(completed)},
                 {"curve", curve(completed)},
                 {"connectedCurve", curve(connected)},
-                {"resets", std::to_string(all_resets)},
-                {"storeReads", std::to_string(store_reads)},
+                {"resets", all_resets},
+                {"storeReads", store_reads},
                 {"refused", std::to_string(side_.crew.sums().refused)},
                 {"endedEarly", std::to_string(side_.crew.sums().ended)}};
-  row.facts.emplace_back("resets", std::to_string(all_resets));
-  row.facts.emplace_back("storeReads", std::to_string(store_reads));
+  row.facts.emplace_back("resets", all_resets);
+  row.facts.emplace_back("storeReads", store_reads);
   return {};
 }
 
@@ -128,31 +115,17 @@ int resume(const CommonOptions& common, const ResumeOptions& options) {
   Report report("resume");
   JsonObject(report.options).field("atOnce", options.at_once).field("shards", common.shards).end();
   const uint32_t rooms = options.rooms <= 1 ? 0 : options.rooms;
-  for (const Mix mix : mixes_of(common.transport == "both" ? "mixed" : common.transport)) {
-    Arena::Plan plan{.mode = "resume", .readers = options.clients, .rooms = rooms};
-    plan.cursors_per_room = options.messages + 64;
-    plan.words.ack = "stored";
-    Arena arena(common, plan, mix);
-    if (const Result<void> opened = arena.open(); !opened) {
-      fmt::print(stderr, "twinbench: {}\n", opened.error().sentence);
-      return 2;
-    }
-    std::vector<Row> rows(1);
-    Row& row = rows.front();
-    row.target = "twinwire";
-    row.transport = word_of(mix);
+  Arena::Plan plan{.mode = "resume", .readers = options.clients, .rooms = rooms};
+  plan.cursors_per_room = options.messages + 64;
+  plan.words.ack = "stored";
+  const bool began = measure_ours(common, plan, report, [&](Arena& arena, Row& row) {
     row.facts = {{"clients", std::to_string(options.clients)},
                  {"messages", std::to_string(options.messages)},
                  {"rooms", std::to_string(std::max(1U, options.rooms))},
                  {"killed", options.kill ? "true" : "false"}};
-    arena.ours()->before = arena.ours()->crew.sums();
-    if (const Result<void> done = Resume(arena, options).run(row); !done) row.failure = done.error().sentence;
-    arena.settle(rows);
-    arena.stop();
-    if (!row.failure.empty()) report.notes.push_back("twinwire: " + row.failure);
-    report.rows.push_back(row);
-    report.notes.insert(report.notes.end(), arena.notes().begin(), arena.notes().end());
-  }
+    return Resume(arena, options).run(row);
+  });
+  if (!began) return 2;
   return report.print(common.json, {{"clients", "clients"},
                                     {"messages", "missed"},
                                     {"rooms", "rooms"},

@@ -19,24 +19,20 @@ double us(uint64_t nanos) { return static_cast<double>(nanos) / 1000; }
 
 class Slow {
  public:
-  Slow(Arena& arena, const SlowOptions& options, uint32_t slow_readers)
-      : arena_(arena), side_(*arena.ours()), options_(options), slow_readers_(slow_readers) {}
+  Slow(Side& side, const SlowOptions& options) : side_(side), options_(options) {}
   Result<void> run(Row& row);
 
  private:
   Result<client::Histogram> talk(double seconds);
   Result<void> throttle(uint32_t bytes_per_second);
 
-  Arena& arena_;
   Side& side_;
   const SlowOptions& options_;
-  uint32_t slow_readers_;
 };
 
 Result<client::Histogram> Slow::talk(double seconds) {
+  if (const Result<void> told = side_.crew.tell_all(Order::What::clear); !told) return told.error();
   Order order;
-  order.what = Order::What::clear;
-  if (const Result<Answer> told = side_.crew.tell_all(order); !told) return told.error();
   order.what = Order::What::talk;
   order.rate = options_.rate;
   order.nanos = static_cast<uint64_t>(seconds * 1e9);
@@ -51,8 +47,7 @@ Result<void> Slow::throttle(uint32_t bytes_per_second) {
   Order order;
   order.what = Order::What::throttle;
   order.count = bytes_per_second;
-  const Result<Answer> told = side_.crew.tell_all(order);
-  return told ? Result<void>() : Result<void>(told.error());
+  return outcome_of(side_.crew.tell_all(order));
 }
 
 Result<void> Slow::run(Row& row) {
@@ -65,16 +60,16 @@ Result<void> Slow::run(Row& row) {
   const Result<client::Histogram> with = talk(options_.seconds);
   if (!with) return with.error();
   const ProcessUse during = side_.target->use();
-  const uint64_t lagged = side_.target->stat("streams.lagged");
+  const Result<double> lagged = side_.target->stat("streams.lagged");
+  if (!lagged) return lagged.error();
   if (Result<void> done = throttle(0); !done) return done;
   Order order;
   order.what = Order::What::drain;
   const client::Nanos began = client::monotonic_now();
   const Result<Answer> drained = side_.crew.tell_all(order);
   if (!drained) return drained.error();
-  uint64_t resets = 0;
-  for (const char* reason : {"trimmed", "unknown_cursor", "forbidden", "rolled_back"})
-    resets += side_.target->stat(std::string("resets.") + reason);
+  const Result<double> resets = side_.target->stats(kResets);
+  if (!resets) return resets.error();
   row.add({{"p50Ratio", us(with->at(0.5)) / std::max(1.0, us(calm->at(0.5)))},
            {"p50BeforeUs", us(calm->at(0.5))},
            {"p50WithSlowUs", us(with->at(0.5))},
@@ -83,13 +78,13 @@ Result<void> Slow::run(Row& row) {
            {"bytesBefore", static_cast<double>(before.private_bytes)},
            {"bytesWithSlow", static_cast<double>(during.private_bytes)},
            {"catchUpMs", static_cast<double>(client::monotonic_now() - began) / 1e6}});
-  row.facts.emplace_back("resets", std::to_string(resets));
+  row.facts.emplace_back("resets", count_json(*resets));
   row.facts.emplace_back("incomplete", std::to_string(drained->value));
-  row.facts.emplace_back("lagged", std::to_string(lagged));
+  row.facts.emplace_back("lagged", count_json(*lagged));
   const Sums sums = side_.crew.sums();
-  if (resets + drained->value + sums.ended > 0)
-    row.failure =
-        fmt::format("{} resets, {} messages missing, {} streams ended", resets, drained->value, sums.ended);
+  if (*resets > 0 || drained->value + sums.ended > 0)
+    return fail(Code::internal, fmt::format("{} resets, {} messages missing, {} streams ended",
+                                            count_json(*resets), drained->value, sums.ended));
   return {};
 }
 
@@ -103,29 +98,14 @@ int slow(const CommonOptions& common, const SlowOptions& options) {
       .raw("seconds", fmt::format("{}", options.seconds))
       .end();
   const auto slow_readers = static_cast<uint32_t>(options.share * options.readers);
-  for (const Mix mix : mixes_of(common.transport == "both" ? "mixed" : common.transport)) {
-    Arena::Plan plan{.mode = "slow", .readers = options.readers};
-    plan.timing = true;
-    plan.slow = slow_readers;
-    Arena arena(common, plan, mix);
-    if (const Result<void> opened = arena.open(); !opened) {
-      fmt::print(stderr, "twinbench: {}\n", opened.error().sentence);
-      return 2;
-    }
-    std::vector<Row> rows(1);
-    Row& row = rows.front();
-    row.target = "twinwire";
-    row.transport = word_of(mix);
+  Arena::Plan plan{.mode = "slow", .readers = options.readers};
+  plan.timing = true;
+  plan.slow = slow_readers;
+  const bool began = measure_ours(common, plan, report, [&](Arena& arena, Row& row) {
     row.facts = {{"readers", std::to_string(options.readers)}, {"slowReaders", std::to_string(slow_readers)}};
-    arena.ours()->before = arena.ours()->crew.sums();
-    if (const Result<void> done = Slow(arena, options, slow_readers).run(row); !done)
-      row.failure = done.error().sentence;
-    arena.settle(rows);
-    arena.stop();
-    if (!row.failure.empty()) report.notes.push_back("twinwire: " + row.failure);
-    report.rows.push_back(row);
-    report.notes.insert(report.notes.end(), arena.notes().begin(), arena.notes().end());
-  }
+    return Slow(*arena.ours(), options).run(row);
+  });
+  if (!began) return 2;
   return report.print(common.json, {{"readers", "readers"},
                                     {"slowReaders", "slow"},
                                     {"p50BeforeUs", "p50 before us"},

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -40,6 +41,15 @@ Result<std::unique_ptr<Target>> Target::of(const std::string& word, const Common
   out->folder_ = folder;
   out->name_ = word;
   std::string name = word;
+  if (word.starts_with("twinwire:")) {
+    const size_t equals = std::min(word.find('='), word.size());
+    if (equals + 1 >= word.size() || equals == std::string_view("twinwire:").size())
+      return fail(Code::invalid_argument, word + ": another build of ours is twinwire:LABEL=PROGRAM");
+    out->kind_ = Kind::twinwire;
+    out->name_ = word.substr(0, equals);
+    out->program_ = word.substr(equals + 1);
+    return out;
+  }
   if (const size_t at = word.find('@'); at != std::string::npos) {
     name = word.substr(0, at);
     const size_t comma = std::min(word.find(',', at), word.size());
@@ -52,6 +62,7 @@ Result<std::unique_ptr<Target>> Target::of(const std::string& word, const Common
   }
   if (name == "twinwire") {
     out->kind_ = Kind::twinwire;
+    out->program_ = options.program;
     if (options.url.empty() || out->found_) return out;
     const Result<client::Endpoint> to = client::parse_endpoint(options.url);
     if (!to) return to.error();
@@ -85,26 +96,33 @@ pid_t Target::root_pid() const {
 Result<void> Target::start(const TwinwireWords& words) {
   if (kind_ == Kind::bare) dialect_ = bare_dialect(words);
   if (kind_ == Kind::twinwire) dialect_ = twinwire_dialect(words);
-  Result<void> started;
-  if (!found_) {
-    if (kind_ == Kind::peer) started = start_peer();
-    if (kind_ == Kind::bare) started = start_bare();
+  if (found_) return {};
+  switch (kind_) {
+    case Kind::twinwire:
+      return start_ours();
+    case Kind::bare:
+      return start_bare();
+    case Kind::peer:
+      return start_peer();
   }
-  if (kind_ == Kind::twinwire && !found_) {
-    std::vector<std::string> settings{
-        fmt::format("--server.shards={}", options_.shards), "--presence.enabled=false", "--drain.seconds=0",
-        "--limits.commands_per_second=1000000", "--limits.commands_burst=1000000"};
-    settings.insert(settings.end(), options_.settings.begin(), options_.settings.end());
-    server_ = std::make_unique<Server>(Server::Options{.program = options_.program,
-                                                       .data = folder_ + "/data-" + name_,
-                                                       .log = folder_ + "/" + name_ + ".log",
-                                                       .settings = std::move(settings),
-                                                       .core = options_.pin ? kTargetCore : -1});
-    started = server_->start();
-    endpoint_ = server_->endpoint();
-    if (started && options_.store_core >= 0) pin_other_threads(server_->pid(), "shard-", options_.store_core);
-  }
-  return started;
+  return {};
+}
+
+// Settings that builds of every age know.
+Result<void> Target::start_ours() {
+  std::vector<std::string> settings{
+      fmt::format("--server.shards={}", options_.shards), "--presence.enabled=false", "--drain.seconds=0",
+      "--limits.commands_per_second=1000000", "--limits.commands_burst=1000000"};
+  settings.insert(settings.end(), options_.settings.begin(), options_.settings.end());
+  server_ = std::make_unique<Server>(Server::Options{.program = program_,
+                                                     .data = folder_ + "/data-" + name_,
+                                                     .log = folder_ + "/" + name_ + ".log",
+                                                     .settings = std::move(settings),
+                                                     .core = options_.pin ? kTargetCore : -1});
+  if (Result<void> started = server_->start(); !started) return started;
+  endpoint_ = server_->endpoint();
+  if (options_.store_core >= 0) pin_other_threads(server_->pid(), "shard-", options_.store_core);
+  return {};
 }
 
 Result<void> Target::start_bare() {
@@ -190,8 +208,8 @@ ProcessUse Target::use() const {
   return out;
 }
 
-uint64_t Target::stat(const std::string& path) const {
-  if (!server_) return 0;
+Result<double> Target::stat(const std::string& path) const {
+  if (!server_) return std::nan("");
   std::string token = read_file(server_->token_file());
   while (!token.empty() && token.back() == '\n') token.pop_back();
   client::Request request;
@@ -202,17 +220,20 @@ uint64_t Target::stat(const std::string& path) const {
   client::JsonReader reader;
   std::optional<client::Json> json =
       body == std::string::npos ? std::nullopt : reader.read(std::string_view(answer).substr(body + 4));
-  std::string rest = path;
-  while (json && !rest.empty()) {
-    const size_t dot = std::min(rest.find('.'), rest.size());
-    json = client::member_at(*json, rest.substr(0, dot).c_str());
-    rest.erase(0, std::min(dot + 1, rest.size()));
-  }
   uint64_t out = 0;
-  if (json && json->get_uint64().get(out) == simdjson::SUCCESS) return out;
-  // A figure that is quietly 0 because its name has changed would be believed.
-  fmt::print(stderr, "twinbench: /admin/stats has no number at {}\n", path);
-  return 0;
+  if (json && json->at_pointer("/" + replaced(path, ".", "/")).get_uint64().get(out) == simdjson::SUCCESS)
+    return static_cast<double>(out);
+  return fail(Code::not_found, fmt::format("/admin/stats of {} has no number at {}", name_, path));
+}
+
+Result<double> Target::stats(const std::vector<std::string>& paths) const {
+  double sum = 0;
+  for (const std::string& path : paths) {
+    const Result<double> one = stat(path);
+    if (!one) return one;
+    sum += *one;
+  }
+  return sum;
 }
 
 Result<void> Target::prime(Form form, const std::string& greeting) {

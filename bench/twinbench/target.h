@@ -42,9 +42,14 @@ struct CommonOptions {
   bool quiet = false;
 };
 
+// Streams told that their cursor could not be kept, by reason.
+inline const std::vector<std::string> kResets{"resets.trimmed", "resets.unknown_cursor", "resets.forbidden",
+                                              "resets.rolled_back"};
+
 class Target {
  public:
-  // "twinwire", "bare", "bare-single", a peer's name or file, "NAME@http://HOST:PORT,PID".
+  // "twinwire", "twinwire:LABEL=PROGRAM" (ours too, another build of it), "bare", "bare-single", a peer's
+  // name or file, "NAME@http://HOST:PORT,PID".
   static Result<std::unique_ptr<Target>> of(const std::string& word, const CommonOptions& options,
                                             const std::string& folder);
   // The dialect of ours depends on the words.
@@ -60,8 +65,12 @@ class Target {
   const client::Endpoint& endpoint() const { return endpoint_; }
   uint64_t cpu_nanos() const;
   ProcessUse use() const;
-  // Ours: /admin/stats, a number by its path ("reads.store"); 0 where it cannot be had.
-  uint64_t stat(const std::string& path) const;
+  // Ours: /admin/stats, a number by its path ("reads.store"). Not a number where the server was found
+  // running, since its operators' listener is not known; an error where it has no such path: a figure that is
+  // quietly 0 because its name has changed would be believed.
+  Result<double> stat(const std::string& path) const;
+  // The sum of several.
+  Result<double> stats(const std::vector<std::string>& paths) const;
   // The bare one: what it greets with and sends.
   Result<void> prime(Form form, const std::string& greeting);
 
@@ -70,6 +79,7 @@ class Target {
   explicit Target(const CommonOptions& options) : options_(options) {}
   Result<void> start_peer();
   Result<void> start_bare();
+  Result<void> start_ours();
   pid_t root_pid() const;
   std::vector<pid_t> processes() const;  // it and its descendants
 
@@ -77,6 +87,7 @@ class Target {
   Kind kind_ = Kind::peer;
   std::string name_;
   std::string folder_;
+  std::string program_;  // ours: what is started
   std::string bare_program_;
   std::string bare_flag_;  // of it
   PeerFile file_;

@@ -373,12 +373,12 @@ Answer Worker::pump(const Order& order) {
 }
 
 Answer Worker::come_back(const Order& order) {
-  crowd_->set_goal(order.count);
+  crowd_->set_goal(order.count > 0 ? order.count : UINT32_MAX);
   crowd_->set_retrying(true);
   tally().complete.set(0);
   Nanos limit = client::monotonic_now() + kPatience;
   uint64_t before = 0;
-  while (tally().complete.get() < crowd_->size()) {
+  while (order.count > 0 ? tally().complete.get() < crowd_->size() : crowd_->live() < crowd_->size()) {
     if (crowd_->opening() < order.at_once && crowd_->away() > 0)
       crowd_->come_back(order.at_once - crowd_->opening(), order.start);
     loop_.run_once(kMillisecond);

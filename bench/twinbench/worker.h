@@ -33,7 +33,8 @@ struct Order {
     settle,     // what readers miss counts as lost
     clear,      // histograms and faults of the tally
     cut,        // all readers, by resets
-    come_back,  // all, at most `at_once` opening; from `start`; done when each has all that was said
+    come_back,  // all, at most `at_once` opening; from `start`; done when each has `count` messages of its
+                // room (0: when all are live)
     throttle,   // `count` bytes a second for the slow readers; 0: as they can
     drain,      // waits until no reader misses anything
   };

@@ -6,6 +6,7 @@
 #include "core/engine.h"
 #include "core/limits.h"
 #include "core/shard.h"
+#include "tests/support/engine_parts.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 extern "C" size_t __sanitizer_get_current_allocated_bytes();
@@ -40,41 +41,6 @@ size_t allocator_difference() {
 #endif
 }
 
-class StillClock final : public Clock {
- public:
-  Millis now_ms() const override { return now; }
-  uint64_t wall_ms() const override { return 1795176000000 + now; }
-  Millis now = 1000;
-};
-
-class Counting final : public Random {
- public:
-  uint64_t next() override { return ++state_ * 0x9e3779b97f4a7c15; }
-
- private:
-  uint64_t state_ = 0;
-};
-
-// A store that never heard of anything.
-class Nothing final : public History {
- public:
-  void read(const ReadRequest&, Done<std::shared_ptr<const ReadAnswer>> done) override {
-    done(std::make_shared<ReadAnswer>());
-  }
-  void load_room(RoomId, const Name&, Done<std::unique_ptr<RoomRecord>> done) override {
-    done(std::make_unique<RoomRecord>());
-  }
-  void load_user(const Name&, RoomId, Done<std::unique_ptr<UserRecord>> done) override {
-    done(std::make_unique<UserRecord>());
-  }
-  void find_idempotent(RoomId, const Name&, std::string_view, Done<IdempotencyRecord> done) override {
-    done({});
-  }
-  bool may_know_room(RoomId) const override { return false; }
-  bool may_know_user(RoomId) const override { return false; }
-  bool may_know_idempotent(RoomId, const Name&, std::string_view) const override { return false; }
-};
-
 // Sockets that take everything; counts what was sent.
 class Sink final : public Transport {
  public:
@@ -87,24 +53,12 @@ class Sink final : public Transport {
   uint64_t bytes = 0, opened = 0;
 };
 
-struct NoWaker final : Waker {
-  void wake(uint32_t) override {}
-};
-
 class CrowdedEngine {
  public:
   explicit CrowdedEngine(AuthMode mode) {
     config_.auth.mode = mode;
-    boot_.first = Sequence{1};
-    boot_.lease_end = Sequence{uint64_t{1} << 40};
-    boot_.starts.push_back({Sequence{0}, Sequence{1}, DeliverPolicy::publish});
-    Ring::Options options;
-    options.slots = 1 << 14;
-    options.lease_end = boot_.lease_end;
-    ring_ = std::make_unique<Ring>(options, waker_);
-    durability_ = std::make_unique<Durability>(Sequence{0}, Sequence{1});
-    Engine::Parts parts{config_, boot_, clock_, *ring_, *durability_, history_};
-    engine_ = std::make_unique<Engine>(parts, std::vector<Transport*>{&sink}, std::vector<Random*>{&random_});
+    engine_ = std::make_unique<Engine>(log_.parts(config_, clock_), std::vector<Transport*>{&sink},
+                                       std::vector<Random*>{&random_});
   }
   void open(uint32_t n) {
     Shard& shard = engine_->shard(ShardIndex{0});
@@ -129,10 +83,7 @@ class CrowdedEngine {
     for (int second = 0; second < 5; second++) {
       for (int tick = 0; tick < 200; tick++) {
         shard.tick();
-        Sequence claimed = ring_->claimed();
-        ring_->consumed(ring_->writer_consumer(), claimed, ring_->bytes_in_flight());
-        durability_->set_durable(claimed);
-        durability_->set_synced(claimed);
+        log_.write();
       }
       clock_.now += 1100;
     }
@@ -143,13 +94,9 @@ class CrowdedEngine {
 
  private:
   Config config_;
-  StoreBoot boot_;
-  StillClock clock_;
-  Counting random_;
-  Nothing history_;
-  NoWaker waker_;
-  std::unique_ptr<Ring> ring_;
-  std::unique_ptr<Durability> durability_;
+  test::StoredLog log_;
+  test::MovedClock clock_;
+  test::CountingRandom random_;
   std::unique_ptr<Engine> engine_;
 };
 

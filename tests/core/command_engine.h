@@ -13,46 +13,9 @@
 #include "core/engine.h"
 #include "core/json.h"
 #include "core/shard.h"
+#include "tests/support/engine_parts.h"
 
 namespace twinwire::test {
-
-class StillClock final : public Clock {
- public:
-  Millis now_ms() const override { return now; }
-  uint64_t wall_ms() const override { return 1795176000000 + now; }
-  Millis now = 1000;
-};
-
-class Counting final : public Random {
- public:
-  uint64_t next() override { return ++state_ * 0x9e3779b97f4a7c15; }
-
- private:
-  uint64_t state_ = 0;
-};
-
-class NothingStored final : public History {
- public:
-  void read(const ReadRequest&, Done<std::shared_ptr<const ReadAnswer>> done) override {
-    done(std::make_shared<ReadAnswer>());
-  }
-  void load_room(RoomId, const Name&, Done<std::unique_ptr<RoomRecord>> done) override {
-    done(std::make_unique<RoomRecord>());
-  }
-  void load_user(const Name&, RoomId, Done<std::unique_ptr<UserRecord>> done) override {
-    done(std::make_unique<UserRecord>());
-  }
-  void find_idempotent(RoomId, const Name&, std::string_view, Done<IdempotencyRecord> done) override {
-    done({});
-  }
-  bool may_know_room(RoomId) const override { return false; }
-  bool may_know_user(RoomId) const override { return false; }
-  bool may_know_idempotent(RoomId, const Name&, std::string_view) const override { return false; }
-};
-
-struct SilentWaker final : Waker {
-  void wake(uint32_t) override {}
-};
 
 // Sockets that take everything. What went to each connection is kept as the JSON texts of its WebSocket
 // frames.
@@ -97,21 +60,12 @@ class Texts final : public Transport {
 class CommandEngine {
  public:
   explicit CommandEngine(const Config& config = {}) : config_(config) {
-    boot_.first = Sequence{1};
-    boot_.lease_end = Sequence{uint64_t{1} << 40};
-    boot_.starts.push_back({Sequence{0}, Sequence{1}, DeliverPolicy::publish});
-    Ring::Options options;
-    options.slots = 1 << 14;
-    options.lease_end = boot_.lease_end;
-    ring_ = std::make_unique<Ring>(options, waker_);
-    durability_ = std::make_unique<Durability>(Sequence{0}, Sequence{1});
-    Engine::Parts parts{config_, boot_, clock, *ring_, *durability_, history_};
-    engine_ =
-        std::make_unique<Engine>(parts, std::vector<Transport*>{&sockets}, std::vector<Random*>{&random_});
+    engine_ = std::make_unique<Engine>(log_.parts(config_, clock), std::vector<Transport*>{&sockets},
+                                       std::vector<Random*>{&random_});
   }
 
   Shard& shard() { return engine_->shard(ShardIndex{0}); }
-  Durability& durability() { return *durability_; }
+  Durability& durability() { return log_.durability; }
   std::string cursor(uint64_t sequence) { return shard().cursor({sequence}).text(); }
 
   // A stream by WebSocket; its number is the connection's.
@@ -171,23 +125,7 @@ class CommandEngine {
       settle(2);
     }
   }
-  // The writer takes what the ring holds; `outcome` is how it ends.
-  void write(Outcome outcome = Outcome::stored) {
-    uint64_t bytes = 0;
-    Sequence at = written_;
-    while (const Slot* slot = ring_->peek(at + 1)) {
-      at = at + 1;
-      bytes += slot->bytes;
-      if (!slot->kept) continue;
-      slot->event->settle(outcome);
-      slot->event->release();
-    }
-    if (at == written_) return;
-    written_ = at;
-    ring_->consumed(ring_->writer_consumer(), at, bytes);
-    durability_->set_durable(at);
-    durability_->set_synced(at);
-  }
+  void write(Outcome outcome = Outcome::stored) { log_.write(outcome); }
 
   std::vector<std::string>& texts(uint32_t connection) { return sockets.texts[connection]; }
   // How many texts of a stream hold all of `parts`.
@@ -201,22 +139,17 @@ class CommandEngine {
     return found;
   }
 
-  StillClock clock;
+  MovedClock clock;
   Texts sockets;
   bool writing = true;
 
  private:
   Config config_;
-  StoreBoot boot_;
-  Counting random_;
-  NothingStored history_;
-  SilentWaker waker_;
-  std::unique_ptr<Ring> ring_;
-  std::unique_ptr<Durability> durability_;
+  StoredLog log_;
+  CountingRandom random_;
   std::unique_ptr<Engine> engine_;
   uint32_t next_connection_ = 0;
   uint32_t next_tag_ = 1;
-  Sequence written_;
 };
 
 // The text of the first member called `key`.

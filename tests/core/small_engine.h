@@ -9,43 +9,9 @@
 
 #include "core/engine.h"
 #include "core/shard.h"
+#include "tests/support/engine_parts.h"
 
 namespace twinwire {
-
-class MovedClock final : public Clock {
- public:
-  Millis now_ms() const override { return now; }
-  uint64_t wall_ms() const override { return 1'795'176'000'000 + now; }
-  Millis now = 1000;
-};
-
-class CountingRandom final : public Random {
- public:
-  explicit CountingRandom(uint64_t seed = 0) : state_(seed * 0x1000001b3) {}
-  uint64_t next() override { return ++state_ * 0x9e3779b97f4a7c15; }
-
- private:
-  uint64_t state_;
-};
-
-class ForgetfulHistory final : public History {
- public:
-  void read(const ReadRequest&, Done<std::shared_ptr<const ReadAnswer>> done) override {
-    done(std::make_shared<ReadAnswer>());
-  }
-  void load_room(RoomId, const Name&, Done<std::unique_ptr<RoomRecord>> done) override {
-    done(std::make_unique<RoomRecord>());
-  }
-  void load_user(const Name&, RoomId, Done<std::unique_ptr<UserRecord>> done) override {
-    done(std::make_unique<UserRecord>());
-  }
-  void find_idempotent(RoomId, const Name&, std::string_view, Done<IdempotencyRecord> done) override {
-    done({});
-  }
-  bool may_know_room(RoomId) const override { return false; }
-  bool may_know_user(RoomId) const override { return false; }
-  bool may_know_idempotent(RoomId, const Name&, std::string_view) const override { return false; }
-};
 
 // Sockets that take everything at once.
 class KeepingTransport final : public Transport {
@@ -63,26 +29,16 @@ class KeepingTransport final : public Transport {
 
 class SmallEngine {
  public:
-  explicit SmallEngine(uint32_t shards = 1, const Config& wanted = {}) : config(wanted) {
-    boot_.first = Sequence{1};
-    boot_.lease_end = Sequence{uint64_t{1} << 40};
-    boot_.starts.push_back({Sequence{0}, Sequence{1}, DeliverPolicy::publish});
-    Ring::Options options;
-    options.slots = 1 << 14;
-    options.shards = shards;
-    options.lease_end = boot_.lease_end;
-    ring = std::make_unique<Ring>(options, waker_);
-    durability_ = std::make_unique<Durability>(Sequence{0}, Sequence{1});
+  explicit SmallEngine(uint32_t shards = 1, const Config& wanted = {}) : config(wanted), log_(shards) {
     transports_.resize(shards);
     std::vector<Transport*> transports;
     std::vector<Random*> randoms;
     for (uint32_t i = 0; i < shards; i++) {
       transports.push_back(&transports_[i]);
-      randoms_.push_back(std::make_unique<CountingRandom>(i + 1));
+      randoms_.push_back(std::make_unique<test::CountingRandom>(i + 1));
       randoms.push_back(randoms_.back().get());
     }
-    engine = std::make_unique<Engine>(Engine::Parts{config, boot_, clock, *ring, *durability_, history_},
-                                      transports, randoms);
+    engine = std::make_unique<Engine>(log_.parts(config, clock), transports, randoms);
   }
 
   Shard& shard(uint32_t i) { return engine->shard(ShardIndex(i)); }
@@ -97,17 +53,7 @@ class SmallEngine {
         shard(i).connection_closed(id);
       }
     }
-    uint64_t bytes = 0;
-    while (const Slot* slot = ring->peek(written_ + 1)) {
-      written_ = written_ + 1;
-      bytes += slot->bytes;
-      if (!slot->kept) continue;
-      slot->event->settle(Outcome::stored);
-      slot->event->release();
-    }
-    ring->consumed(ring->writer_consumer(), written_, bytes);
-    durability_->set_durable(written_);
-    durability_->set_synced(written_);
+    log_.write();
   }
   void settle(int turns = 30) {
     for (int i = 0; i < turns; i++) turn();
@@ -146,22 +92,18 @@ class SmallEngine {
   }
 
   Config config;
-  MovedClock clock;
-  std::unique_ptr<Ring> ring;
+  test::MovedClock clock;
+
+ private:
+  test::StoredLog log_;  // outlives the engine
+
+ public:
   std::unique_ptr<Engine> engine;
   std::vector<std::pair<uint32_t, ConnectionId>> ended;  // connections that the engine closed
 
  private:
-  struct NoWaker final : Waker {
-    void wake(uint32_t) override {}
-  };
-  StoreBoot boot_;
-  ForgetfulHistory history_;
-  NoWaker waker_;
-  std::unique_ptr<Durability> durability_;
-  Sequence written_;
   std::vector<KeepingTransport> transports_;
-  std::vector<std::unique_ptr<CountingRandom>> randoms_;
+  std::vector<std::unique_ptr<test::CountingRandom>> randoms_;
   uint32_t generation_ = 0, next_command_ = 1000;
 };
 

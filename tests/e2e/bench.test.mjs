@@ -53,6 +53,10 @@ test('rate and chat: latencies from the time a message was due', async () => {
 test('connect: a storm, and connections that are held and all get one message', async () => {
   const storm = await bench('connect', '--connections', '200', ...brief);
   for (const row of storm.rows) assert.ok(row.cpuNsPerConnection > 0);
+  const uring = await bench('connect', '--connections', '200', '--target', 'twinwire', '--target', 'bare-uring', ...brief);
+  assert.deepEqual(uring.rows.map((row) => `${row.target} ${row.transport}`),
+    ['twinwire sse', 'bare-uring sse', 'twinwire ws', 'bare-uring ws']);
+  for (const row of uring.rows) assert.ok(row.cpuNsPerConnection > 0);
   const { rows } = await bench('connect', '--hold', '--connections', '300', '--hold-seconds', '1', '--bare-pairs', '0',
     '--workers', '2', '--shards', '2');
   assert.equal(rows[0].hold.broadcastReached, 300);
@@ -72,12 +76,56 @@ test('publish: the sum of the floors beside it', async () => {
   for (const row of rows) assert.ok(row.cpuNsPerMessage > 0, row.target);
 });
 
+test('another build of ours stands beside this one, in every mode that compares', async () => {
+  const two = ['--target', 'twinwire', '--target', `twinwire:before=${join(bin, 'twinwire')}`, ...brief];
+  const names = ['twinwire', 'twinwire:before'];
+  const fanout = await bench('fanout', '--readers', '10', '--window', '1', '--slice-ms', '50', '--transport', 'ws', ...two);
+  assert.deepEqual(fanout.rows.map((row) => row.target), names);
+  assert.ok(fanout.rows[0].ratios['twinwire:before'] > 0);
+  const publish = await bench('publish', '--publishers', '3', '--seconds', '0.2', '--ack', 'stored', '--no-floors', ...two);
+  assert.deepEqual(publish.rows.map((row) => row.target), names);
+  for (const row of publish.rows) assert.ok(row.cpuNsPerMessage > 0 && row.eventsPerSync > 0, row.target);
+  await assert.rejects(bench('fanout', '--target', 'twinwire:before', ...brief), /twinwire:LABEL=PROGRAM/);
+});
+
+// A server whose operators' listener has no figures, as an older or newer one may lack some.
+test('a figure that the server does not have is an error with its name, not a zero', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'twinwire-bench-test.'));
+  try {
+    const program = join(folder, 'mute.mjs');
+    await writeFile(program, `#!/usr/bin/env node
+      import { spawn } from 'node:child_process';
+      import { createServer } from 'node:http';
+      const admin = createServer((request, response) => response.end('{"store":{}}')).listen(0, '127.0.0.1', () => {
+        const server = spawn(${JSON.stringify(join(bin, 'twinwire'))}, process.argv.slice(2), { stdio: ['ignore', 'pipe', 'inherit'] });
+        const here = 'admin http://127.0.0.1:' + admin.address().port;
+        server.stdout.on('data', (part) => process.stdout.write(String(part).replace(/admin http:\\S+/, here)));
+        process.on('SIGTERM', () => server.kill());
+        server.on('exit', (status) => process.exit(status));
+      });
+    `, { mode: 0o755 });
+    const mute = ['--program', program, '--quiet', '--no-pin'];
+    const says = (mode, options, words) => assert.rejects(run(join(bin, 'twinbench'), [mode, ...options, ...mute]),
+      (error) => error.code === 1 && words.test(error.stdout + error.stderr));
+    await says('publish', ['--publishers', '2', '--seconds', '0.1', '--ack', 'stored', '--no-floors', ...brief],
+      /\/admin\/stats of twinwire has no number at store\.syncs/);
+    await says('slow', ['--readers', '5', '--seconds', '0.2'], /no number at streams\.lagged/);
+    await says('soak', ['--readers', '4', '--rooms', '2', '--seconds', '1'], /no number at resets\.trimmed/);
+    await says('resume', ['--clients', '4', '--messages', '2'], /no number at reads\.scans/);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
 test('slow and soak: nobody misses anything', async () => {
   const slow = await bench('slow', '--readers', '20', '--seconds', '1', '--rate', '100', '--bytes', '4000');
   assert.equal(slow.rows[0].incomplete, 0);
   const soak = await bench('soak', '--readers', '20', '--rooms', '4', '--seconds', '2', '--rate', '100');
   assert.ok(soak.rows[0].cuts > 0);
   assert.ok(soak.rows[0].memory.length > 0);
+  const killed = await bench('soak', '--readers', '20', '--rooms', '4', '--seconds', '4', '--rate', '100', '--kills', '1');
+  assert.equal(killed.rows[0].kills, 1);
+  assert.ok(killed.rows[0].cuts >= 20, 'all came back with their cursor');
 });
 
 test('a peer that closes idle publishers is measured all the same', async () => {

@@ -27,13 +27,16 @@ const row = (target, window, samples, more = {}) => ({
 });
 
 function reportOf(rows, extra = {}) {
+  return reportOfSteps('fanout', { 'ws-1000': { rows, faults: 0, ...extra } });
+}
+
+// results: what each step of the part said, by its id.
+function reportOfSteps(part, results) {
   const raw = new Raw(mkdtempSync(join(folder, 'raw.')));
-  raw.write('fanout', {
-    part: 'fanout',
-    steps: { 'ws-1000': { command: 'x', status: 0, load: 0, result: { rows, faults: 0, ...extra } } },
-  });
+  const steps = Object.entries(results).map(([id, result]) => [id, { command: 'x', status: 0, load: 0, result }]);
+  raw.write(part, { part, steps: Object.fromEntries(steps) });
   const machine = { cores: 2, cpu: 'x', memory: 1, kernel: 'x', date: 'x', commit: 'x', peers: [], skipped: [] };
-  return new Report(new Results(raw, ['fanout']), { machine, quick: false, pictures: folder });
+  return new Report(new Results(raw, [part]), { machine, quick: false, pictures: folder });
 }
 
 test('a ratio is formed inside each repetition, then the median is taken', () => {
@@ -67,6 +70,50 @@ test('lost messages and faults stand in the report', () => {
   const text = reportOf([row('twinwire', 1, [100], { lost: 3 }), row('bare', 1, [100])], { faults: 1 }).text();
   assert.match(text, /3 lost/);
   assert.match(text, /fanout\/ws-1000: 1 faults/);
+});
+
+test('a reason is given once, however many rows it is the reason of', () => {
+  const missed = [1, 16].flatMap((window) => [row('twinwire', window, [200]), row('bare', window, [100])]);
+  const text = reportOf(missed).text();
+  assert.equal(text.split('Taking in, storing and answering').length, 2);
+});
+
+test('before and after: worse is more than 3 % beyond the noise of the control', () => {
+  const rows = (after, again) => [
+    row('twinwire', 1, after),
+    row('twinwire:before', 1, [100, 100, 100]),
+    row('twinwire:again', 1, again),
+  ];
+  const which = { program: '/somewhere/twinwire', commit: 'abc1234', subject: 'Before', date: '2026-01-02' };
+  const of = (after, again) => reportOfSteps('before', { which, 'fanout-ws': { rows: rows(after, again), faults: 0 } });
+  const verdict = (report) => {
+    const text = report.text();
+    return { text, good: report.verdicts.find((one) => one.id === 'before').good };
+  };
+  assert.equal(verdict(of([102, 103, 102], [100, 100, 100])).good, true);
+  assert.equal(verdict(of([104, 104, 104], [100, 100, 100])).good, false);
+  // The control itself is off by two of a hundred, to either side.
+  assert.equal(verdict(of([104, 104, 104], [98, 102, 98])).good, true);
+  assert.equal(verdict(of([106, 106, 106], [98, 102, 98])).good, false);
+  const { text } = verdict(of([110, 110, 110], [100, 100, 100]));
+  assert.match(text, /worse by 10 %/);
+  assert.match(text, /commit abc1234 \("Before", 2026-01-02\)/);
+});
+
+test('a soak is met where nothing is lost and memory is flat after it settled', () => {
+  const memory = (last) => [...Array(20).keys()].map((i) => [i, i < 19 ? 50e6 : last, 60e6]);
+  const soaked = (more) => ({
+    rows: [{ target: 'twinwire', seconds: 20, lost: 0, repeated: 0, reordered: 0, resets: 0, kills: 0, ...more }],
+  });
+  const verdict = (more) => {
+    const report = reportOfSteps('soak', { calm: soaked(more) });
+    report.text();
+    return report.verdicts.find((one) => one.id === 'soak-calm').good;
+  };
+  assert.equal(verdict({ memory: memory(51e6) }), true);
+  assert.equal(verdict({ memory: memory(90e6) }), false);
+  assert.equal(verdict({ memory: memory(51e6), lost: 1 }), false);
+  assert.equal(verdict({ memory: memory(51e6), failure: '3 streams ended' }), false);
 });
 
 test('pictures are well-formed, whatever is in them', () => {

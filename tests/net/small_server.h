@@ -17,6 +17,7 @@
 #include "core/shard.h"
 #include "net/server.h"
 #include "tests/net/loopback.h"
+#include "tests/support/engine_parts.h"
 
 namespace twinwire {
 
@@ -33,28 +34,6 @@ class SeededRandom : public Random {
 
  private:
   std::mt19937_64 engine_;
-};
-
-class EmptyHistory : public History {
- public:
-  void read(const ReadRequest&, Done<std::shared_ptr<const ReadAnswer>> done) override {
-    done(std::make_shared<ReadAnswer>());
-  }
-  void load_room(RoomId, const Name& name, Done<std::unique_ptr<RoomRecord>> done) override {
-    auto record = std::make_unique<RoomRecord>();
-    record->tenant = name.tenant();
-    record->name = name.text();
-    done(std::move(record));
-  }
-  void load_user(const Name&, RoomId, Done<std::unique_ptr<UserRecord>> done) override {
-    done(std::make_unique<UserRecord>());
-  }
-  void find_idempotent(RoomId, const Name&, std::string_view, Done<IdempotencyRecord> done) override {
-    done({});
-  }
-  bool may_know_room(RoomId) const override { return false; }
-  bool may_know_user(RoomId) const override { return false; }
-  bool may_know_idempotent(RoomId, const Name&, std::string_view) const override { return false; }
 };
 
 class SmallServer {
@@ -118,16 +97,13 @@ class SmallServer {
     }
   }
 
-  class Nobody : public Waker {
-    void wake(uint32_t) override {}
-  };
   static constexpr Page kPages[] = {{"/", "text/html; charset=utf-8", "<p>page"}};
 
   Config config_;
   RealClock clock_;
   Durability durability_;
-  EmptyHistory history_;
-  Nobody nobody_;
+  test::ForgetfulHistory history_;
+  test::NoWaker nobody_;
   StoreBoot boot_;
   std::unique_ptr<Server> server_;
   std::unique_ptr<LoopWaker> waker_;

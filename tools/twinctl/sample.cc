@@ -74,67 +74,62 @@ uint64_t all_of(const Json& object) {
   return sum;
 }
 
+// Where /admin/stats has which number (RFC 6901).
+constexpr std::pair<uint64_t Sample::*, const char*> kNumbers[] = {
+    {&Sample::pid, "/pid"},
+    {&Sample::uptime_seconds, "/uptimeSeconds"},
+    {&Sample::now_us, "/nowMicroseconds"},
+    {&Sample::shards, "/shards"},
+    {&Sample::sessions, "/sessions"},
+    {&Sample::rooms, "/rooms"},
+    {&Sample::sse, "/connections/sse"},
+    {&Sample::ws, "/connections/ws"},
+    {&Sample::poll, "/connections/poll"},
+    {&Sample::http, "/connections/http"},
+    {&Sample::accepted, "/accepted/clients"},
+    {&Sample::lagging, "/sessionStates/lagging"},
+    {&Sample::detached, "/sessionStates/detached"},
+    {&Sample::published, "/events/published"},
+    {&Sample::delivered, "/events/delivered"},
+    {&Sample::from_history, "/events/fromHistory"},
+    {&Sample::sends, "/output/sends"},
+    {&Sample::frames, "/output/frames"},
+    {&Sample::bytes, "/output/bytes"},
+    {&Sample::blocked, "/output/blockedStreams"},
+    {&Sample::held_bytes, "/output/heldBytes"},
+    {&Sample::ring_capacity, "/ring/capacity"},
+    {&Sample::ring_occupied, "/ring/occupied"},
+    {&Sample::ring_bytes, "/ring/bytes"},
+    {&Sample::ring_bytes_max, "/ring/bytesMax"},
+    {&Sample::lag_events, "/store/lagEvents"},
+    {&Sample::lag_us, "/store/lagMicroseconds"},
+    {&Sample::backlog, "/store/backlog"},
+    {&Sample::commits, "/store/syncs"},
+    {&Sample::resumes, "/streams/resumes"},
+    {&Sample::commands, "/commands/all"},
+    {&Sample::failed, "/commands/failed"},
+    {&Sample::resident_bytes, "/process/residentBytes"},
+};
+
 }  // namespace
 
 Sample sample_of(const Json& stats) {
   Sample s;
+  for (const auto& [member, pointer] : kNumbers) {
+    if (stats.at_pointer(pointer).get_uint64().get(s.*member) != simdjson::SUCCESS) s.*member = 0;
+  }
   s.version = client::text_at(stats, "version");
   s.epoch = client::text_at(stats, "epoch");
   s.deliver = client::text_at(stats, "deliver");
-  s.pid = number_at(stats, "pid");
-  s.uptime_seconds = number_at(stats, "uptimeSeconds");
-  s.now_us = number_at(stats, "nowMicroseconds");
-  s.shards = number_at(stats, "shards");
   s.draining = client::flag_at(stats, "draining");
-  s.sessions = number_at(stats, "sessions");
-  s.rooms = number_at(stats, "rooms");
-  if (const auto o = member_at(stats, "connections")) {
-    s.sse = number_at(*o, "sse");
-    s.ws = number_at(*o, "ws");
-    s.poll = number_at(*o, "poll");
-    s.http = number_at(*o, "http");
-  }
-  if (const auto o = member_at(stats, "accepted")) s.accepted = number_at(*o, "clients");
-  if (const auto o = member_at(stats, "sessionStates")) {
-    s.lagging = number_at(*o, "lagging");
-    s.detached = number_at(*o, "detached");
-  }
-  if (const auto o = member_at(stats, "events")) {
-    s.published = number_at(*o, "published");
-    s.delivered = number_at(*o, "delivered");
-    s.from_history = number_at(*o, "fromHistory");
-  }
-  if (const auto o = member_at(stats, "output")) {
-    s.sends = number_at(*o, "sends");
-    s.frames = number_at(*o, "frames");
-    s.bytes = number_at(*o, "bytes");
-    s.blocked = number_at(*o, "blockedStreams");
-    s.held_bytes = number_at(*o, "heldBytes");
-  }
-  if (const auto o = member_at(stats, "ring")) {
-    s.ring_capacity = number_at(*o, "capacity");
-    s.ring_occupied = number_at(*o, "occupied");
-    s.ring_bytes = number_at(*o, "bytes");
-    s.ring_bytes_max = number_at(*o, "bytesMax");
-  }
   if (const auto o = member_at(stats, "store")) {
-    s.lag_events = number_at(*o, "lagEvents");
-    s.lag_us = number_at(*o, "lagMicroseconds");
-    s.backlog = number_at(*o, "backlog");
-    s.commits = number_at(*o, "syncs");
     s.failing = client::flag_at(*o, "failing");
     s.accepting = client::flag_at(*o, "accepting");
-  }
-  if (const auto o = member_at(stats, "streams")) s.resumes = number_at(*o, "resumes");
-  if (const auto o = member_at(stats, "commands")) {
-    s.commands = number_at(*o, "all");
-    s.failed = number_at(*o, "failed");
   }
   if (const auto o = member_at(stats, "refused")) s.refused = all_of(*o);
   if (const auto o = member_at(stats, "resets")) s.resets = all_of(*o);
   if (const auto o = member_at(stats, "shed")) s.shed = all_of(*o);
   if (const auto o = member_at(stats, "process")) {
-    s.resident_bytes = number_at(*o, "residentBytes");
     if (const auto cpu = member_at(*o, "cpuSeconds"); cpu && cpu->is_number()) s.cpu_seconds = double{*cpu};
   }
   if (const auto o = member_at(stats, "latency")) {

@@ -1,0 +1,106 @@
+// The parts around an engine under test that have nothing to say: a clock that the test moves, a history that
+// knows nothing, a log whose writer stores at once whatever it is told to. Not here: sockets (each test keeps
+// what it wants of them), disks, faults and seeds (tests/sim, tests/store). One thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "core/clock.h"
+#include "core/durability.h"
+#include "core/engine.h"
+#include "core/history.h"
+#include "core/ring.h"
+
+namespace twinwire::test {
+
+class MovedClock final : public Clock {
+ public:
+  Millis now_ms() const override { return now; }
+  uint64_t wall_ms() const override { return 1'795'176'000'000 + now; }
+  Millis now = 1000;
+};
+
+class CountingRandom final : public Random {
+ public:
+  explicit CountingRandom(uint64_t seed = 0) : state_(seed * 0x1000001b3) {}
+  uint64_t next() override { return ++state_ * 0x9e3779b97f4a7c15; }
+
+ private:
+  uint64_t state_;
+};
+
+// A store that never heard of anything, and says so at once. Any thread.
+class ForgetfulHistory final : public History {
+ public:
+  void read(const ReadRequest&, Done<std::shared_ptr<const ReadAnswer>> done) override {
+    done(std::make_shared<ReadAnswer>());
+  }
+  void load_room(RoomId, const Name& name, Done<std::unique_ptr<RoomRecord>> done) override {
+    auto record = std::make_unique<RoomRecord>();
+    record->tenant = name.tenant();
+    record->name = name.text();
+    done(std::move(record));
+  }
+  void load_user(const Name&, RoomId, Done<std::unique_ptr<UserRecord>> done) override {
+    done(std::make_unique<UserRecord>());
+  }
+  void find_idempotent(RoomId, const Name&, std::string_view, Done<IdempotencyRecord> done) override {
+    done({});
+  }
+  bool may_know_room(RoomId) const override { return false; }
+  bool may_know_user(RoomId) const override { return false; }
+  bool may_know_idempotent(RoomId, const Name&, std::string_view) const override { return false; }
+};
+
+// Nobody sleeps.
+class NoWaker final : public Waker {
+ public:
+  void wake(uint32_t) override {}
+};
+
+// A log from its first sequence, with the writer's place in it.
+class StoredLog {
+ public:
+  explicit StoredLog(uint32_t shards = 1) {
+    boot.first = Sequence{1};
+    boot.lease_end = Sequence{uint64_t{1} << 40};
+    boot.starts.push_back({Sequence{0}, Sequence{1}, DeliverPolicy::publish});
+    Ring::Options options;
+    options.slots = 1 << 14;
+    options.shards = shards;
+    options.lease_end = boot.lease_end;
+    ring = std::make_unique<Ring>(options, waker_);
+  }
+  Engine::Parts parts(const Config& config, const Clock& clock) {
+    return {config, boot, clock, *ring, durability, history};
+  }
+  // The writer takes what the ring holds; `outcome` is how it ends.
+  void write(Outcome outcome = Outcome::stored) {
+    uint64_t bytes = 0;
+    const Sequence before = written_;
+    while (const Slot* slot = ring->peek(written_ + 1)) {
+      written_ = written_ + 1;
+      bytes += slot->bytes;
+      if (!slot->kept) continue;
+      slot->event->settle(outcome);
+      slot->event->release();
+    }
+    if (written_ == before) return;
+    ring->consumed(ring->writer_consumer(), written_, bytes);
+    durability.set_durable(written_);
+    durability.set_synced(written_);
+  }
+
+  StoreBoot boot;
+  std::unique_ptr<Ring> ring;
+  Durability durability{Sequence{0}, Sequence{1}};
+  ForgetfulHistory history;
+
+ private:
+  NoWaker waker_;
+  Sequence written_;
+};
+
+}  // namespace twinwire::test
