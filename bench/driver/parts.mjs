@@ -373,7 +373,7 @@ export const parts = [
           '--rooms',
           50,
           '--rate',
-          context.quick ? 100 : 200,
+          500,
           '--cuts',
           5,
           '--seconds',
