@@ -110,6 +110,11 @@ void add_store(Table& t, Config::Store& c) {
            "0: for ever.");
   t.number("store.retention_events", c.retention_events, 0, uint64_t{1} << 50,
            "Events kept per room, told as above. 0: all.");
+  t.number(
+      "store.commit_delay_us", c.commit_delay_us, 0, 100'000,
+      "Microseconds that a commit is put off at most, so that more messages share its sync: only where a "
+      "thousand and more come each second one by one, and only while it slows no publisher. Delivery does "
+      "not wait for it, `ack: stored` does. 0, and under server.deliver = commit: never.");
   t.number("store.settle_idle_ms", c.settle_idle_ms, 100, 3'600'000,
            "Milliseconds without a kept event after which the store syncs its bare position, so that idle "
            "clients' cursors move on.");

@@ -51,6 +51,7 @@ struct Config {
     uint64_t retention_seconds = 0;
     uint64_t retention_events = 0;
     uint32_t settle_idle_ms = 15'000;
+    uint32_t commit_delay_us = 4'000;
   } store;
 
   struct Auth {

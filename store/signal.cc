@@ -16,11 +16,12 @@ long futex(std::atomic<uint32_t>* word, int operation, uint32_t value, const tim
 }
 }  // namespace
 
-void Signal::wait(uint32_t epoch, Millis timeout) {
+void Signal::wait_us(uint32_t epoch, uint64_t timeout_us) {
   // seq_cst with raise(): either the raiser sees the sleeper, or the kernel sees the new count.
   sleepers_.fetch_add(1, std::memory_order_seq_cst);
   if (count_.load(std::memory_order_seq_cst) == epoch) {
-    timespec time{static_cast<time_t>(timeout / 1000), static_cast<long>(timeout % 1000 * 1'000'000)};
+    timespec time{static_cast<time_t>(timeout_us / 1'000'000),
+                  static_cast<long>(timeout_us % 1'000'000 * 1000)};
     futex(&count_, FUTEX_WAIT_PRIVATE, epoch, &time);
   }
   sleepers_.fetch_sub(1, std::memory_order_seq_cst);

@@ -15,7 +15,8 @@ class Signal {
   // A count to pass to wait(): take it, look for work, and wait only if there is none.
   uint32_t epoch() const { return count_.load(std::memory_order_acquire); }
   // Returns when raised since `epoch` was taken, after `timeout` ms, or for no reason.
-  void wait(uint32_t epoch, Millis timeout);
+  void wait(uint32_t epoch, Millis timeout) { wait_us(epoch, timeout * 1000); }
+  void wait_us(uint32_t epoch, uint64_t timeout_us);  // the same in microseconds
   // Wakes one sleeper, or all.
   void raise(bool all = false);
 

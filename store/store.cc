@@ -49,6 +49,7 @@ void Store::attach(Ring& ring, Durability& durability, const StoreCallbacks& cal
   writer.backlog_events = options_.backlog_events;
   writer.backlog_bytes = options_.backlog_bytes;
   writer.settle_idle_ms = options_.settle_idle_ms;
+  writer.commit_delay_us = options_.commit_delay_us;
   writer.room_key = boot_.room_key;
   writer.for_hook = options_.save_hook;
   writer.sync = options_.sync;

@@ -37,6 +37,7 @@ struct StoreOptions {
   uint32_t backlog_events = 65'536;
   uint64_t backlog_bytes = uint64_t{64} << 20;
   Millis settle_idle_ms = 15'000;
+  uint64_t commit_delay_us = 0;  // CommitPace
   uint32_t readers = 2;
   uint64_t retention_seconds = 0;
   uint64_t retention_events = 0;

@@ -15,6 +15,7 @@ Writer::Writer(const WriterOptions& options, Database& database, Ring& ring, Dur
       shared_(shared),
       clock_(clock),
       callbacks_(std::move(callbacks)),
+      pace_(options.commit_delay_us),
       batch_(options.room_key, database, shared, options.for_hook),
       next_(ring.consumed_position(ring.writer_consumer()) + 1),
       durable_(durability.durable()),
@@ -272,6 +273,7 @@ void Writer::settle_group() {
   uint64_t now_us = clock_.now_us();
   durability_.commit_time.observe(now_us - std::min(now_us, in_flight_.began_us));
   durability_.commit_events.observe(kept);
+  if (count) pace_.committed(count, in_flight_.began_us, now_us);
   for (size_t i = 0; i < count; i++) {
     if (uint64_t claimed_us = waiting(i).claimed_us)
       durability_.store_latency.observe(now_us - std::min(now_us, claimed_us));

@@ -1,8 +1,8 @@
 // Writer: one more consumer of the ring, the one that stores. It always consumes, into a bounded backlog;
-// commits what waits in groups, synced, with no linger timer (the sync is the batching window); then settles
-// each event, moves `durable` and `synced`, and says that there is progress. It keeps the lease of sequences
-// ahead of the ring. Not here: threads and sleeping (writer_thread.h), reading (history_store.h), what a
-// batch looks like (batch.h).
+// commits what waits in groups, synced (the sync is the batching window, and pace.h may widen it); then
+// settles each event, moves `durable` and `synced`, and says that there is progress. It keeps the lease of
+// sequences ahead of the ring. Not here: threads and sleeping (writer_thread.h), reading (history_store.h),
+// what a batch looks like (batch.h).
 //
 // Two callers: the writing thread calls step() (or consume/begin/finish); a minder may call consume() at any
 // time, so that a commit that hangs stops neither the consuming nor the giving up. The mutex is held for
@@ -24,6 +24,7 @@
 #include "core/ring.h"
 #include "store/batch.h"
 #include "store/database.h"
+#include "store/pace.h"
 #include "store/shared_state.h"
 
 namespace twinwire::store {
@@ -38,6 +39,7 @@ struct WriterOptions {
   Millis stall_ms = 2'000;         // a commit in flight for longer counts as failing
   Millis retry_ms_min = 10;        // back-off between commits that fail, doubled up to the maximum
   Millis retry_ms_max = 1'000;
+  uint64_t commit_delay_us = 0;  // CommitPace
   uint64_t lease_step = uint64_t{1} << 24;
   uint64_t room_key = 0;  // StoreBoot::room_key
   bool for_hook = false;  // what is stored goes into the save hook's queue too
@@ -77,6 +79,8 @@ class Writer {
 
   // Milliseconds until step() has something to do although nothing is published. The writing thread.
   Millis idle_for(Millis now);
+  // Microseconds from now for which the next step() is better put off. The writing thread.
+  uint64_t commit_wait_us() const { return failed_ ? 0 : pace_.wait_us(clock_.now_us()); }
   // For the end: the next begin() commits a bare settled_through even if no time has passed.
   void settle_now() { settle_now_ = true; }
   // Everything consumed is settled and on disk, and the ring holds nothing more. The writing thread.
@@ -134,6 +138,7 @@ class Writer {
   const WriterCallbacks callbacks_;
 
   // The writing thread only.
+  CommitPace pace_;
   BatchBuilder batch_;
   std::vector<const Event*> group_;
   std::optional<Error> batch_error_;  // the batch in flight could not even be formed

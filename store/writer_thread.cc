@@ -40,6 +40,11 @@ bool WriterThread::published() const {
 
 void WriterThread::run() {
   while (!stopping_.load(std::memory_order_acquire)) {
+    if (uint64_t us = writer_.commit_wait_us()) {
+      // Not "asleep" for the ring: no publisher needs to wake it meanwhile, only stop() does.
+      uint32_t epoch = signal_.epoch();
+      if (!stopping_.load(std::memory_order_acquire)) signal_.wait_us(epoch, us);
+    }
     if (!writer_.step(clock_.now_ms())) wait();
   }
   finish();

@@ -92,6 +92,8 @@ store::StoreOptions store_options(const Config& config) {
   options.backlog_events = config.store.backlog_events;
   options.backlog_bytes = config.store.backlog_bytes;
   options.settle_idle_ms = config.store.settle_idle_ms;
+  // Under `commit` whoever reads waits for the commit too.
+  if (config.server.deliver == DeliverPolicy::publish) options.commit_delay_us = config.store.commit_delay_us;
   options.readers = config.store.readers;
   options.retention_seconds = config.store.retention_seconds;
   options.retention_events = config.store.retention_events;
