@@ -1,5 +1,5 @@
 // Time and chance, passed in so that the simulator runs the same code.
-// Not here: any reading of the system's clock; the server's main supplies that (tools/twinwire/system.cc).
+// Not here: any reading of the system's clock; the server's main supplies that (tools/twinwire/serve.cc).
 #pragma once
 
 #include <cstdint>

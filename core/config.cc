@@ -77,7 +77,7 @@ void add_server(Table& t, Config::Server& c) {
            "Connections at once; more are told `overloaded`. 0: as many as the descriptor tables hold.");
   t.number("server.max_connections_per_address", c.max_connections_per_address, 0, 100'000'000,
            "Connections at once from one address; more are told `overloaded`. 0: no limit.");
-  t.number("server.rings_per_shard", c.rings_per_shard, 0, 1024,
+  t.number("server.rings_per_shard", c.rings_per_shard, 0, 64,
            "io_uring rings of one shard, each with a table of direct descriptors. 0: chosen at start.");
   t.number("server.descriptors_per_ring", c.descriptors_per_ring, 0, 1 << 20,
            "Connections that one ring's table holds; at most RLIMIT_NOFILE. 0: derived from RLIMIT_NOFILE.");
@@ -173,7 +173,9 @@ void add_access(Table& t, Config& c) {
            "Milliseconds in which a stream must say who it is; then it is closed, 4401.");
   add_tokens(t, c.auth);
   t.list("origins.allow", c.origins.allow,
-         "Web origins (https://app.example) that may connect besides the server's own. \"*\": any.");
+         "Web origins (https://app.example) that may connect besides the server's own, \"*\": any. Their "
+         "hosts are "
+         "also the names that requests may name in Host, besides addresses and localhost.");
 }
 
 void add_form(Table& t, FormStyle& c, std::array<std::string_view, 3> keys, std::string_view names_doc) {
@@ -249,7 +251,7 @@ void add_rooms(Table& t, Config& c) {
   t.number("presence.diff_ms", c.presence.diff_ms, 50, 60'000,
            "Milliseconds over which a room's presence changes are gathered into one event.");
   t.list("presence.off_patterns", c.presence.off_patterns,
-         "Rooms without presence, as patterns: * is any run of bytes, ? any one byte.");
+         "Rooms without presence, as patterns: * is any run of bytes, all else is itself.");
   t.number("typing.clear_ms", c.typing.clear_ms, 100, 600'000,
            "Milliseconds after which typing ends unless it is said again.");
 }

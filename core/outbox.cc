@@ -80,6 +80,7 @@ void Outboxes::push(ConnectionId id, Entry entry) {
     entry.keep();
     held_bytes_ += entry.bytes(stream.form).size();
   }
+  stream.raw_bytes += raw_cost(stream, entry);
   if (stream.first.empty()) {
     stream.first = entry;
   } else {
@@ -103,13 +104,7 @@ void Outboxes::close_when_flushed(ConnectionId id) {
 }
 
 bool Outboxes::overfull(ConnectionId id) const {
-  const Stream& stream = const_cast<Outboxes*>(this)->at(id);
-  if (stream.first.empty()) return false;
-  size_t raw = stream.first.is_raw() ? stream.first.bytes(stream.form).size() : 0;
-  if (stream.more)
-    for (const Entry& entry : *stream.more)
-      if (entry.is_raw()) raw += entry.bytes(stream.form).size();
-  return raw > limits_.raw_bytes_max;
+  return const_cast<Outboxes*>(this)->at(id).raw_bytes > limits_.raw_bytes_max;
 }
 
 uint32_t Outboxes::queued(ConnectionId id) {
@@ -133,6 +128,7 @@ std::vector<EventRef> Outboxes::take_events(ConnectionId id) {
     for (Entry entry : *stream.more) sort_out(entry);
     give_back(std::exchange(stream.more, nullptr));
   }
+  stream.raw_bytes = 0;
   for (Entry entry : rest) push(id, entry);
   held_bytes_ = held_by_others + (stream.blocked ? waiting_bytes(stream) : 0);
   return events;
@@ -193,6 +189,7 @@ void Outboxes::clear(Stream& stream) {
     give_back(std::exchange(stream.more, nullptr));
   }
   stream.offset = 0;
+  stream.raw_bytes = 0;
 }
 
 std::vector<Entry>* Outboxes::acquire() {
@@ -303,6 +300,28 @@ void Outboxes::finish(ConnectionId, Stream& stream, FlushResult& result) {
   clear(stream);
 }
 
+// Takes off what the first `sent` bytes hold whole, all at once: thousands of small answers may wait.
+void Outboxes::pop_sent(Stream& stream, size_t sent, FlushResult& result) {
+  auto taken = [&](Entry& entry, size_t offset) {
+    size_t left = entry.bytes(stream.form).size() - offset;
+    if (sent < left) return false;
+    sent -= left;
+    if (entry.sequence().value) result.last_sent = entry.sequence();
+    stream.raw_bytes -= raw_cost(stream, entry);
+    entry.release();
+    return true;
+  };
+  if (!stream.first.empty() && taken(stream.first, stream.offset)) {
+    if (stream.more) {
+      auto next = stream.more->begin();
+      while (next != stream.more->end() && taken(*next, 0)) ++next;
+      stream.more->erase(stream.more->begin(), next);
+    }
+    pop_front(stream);
+  }
+  stream.offset += static_cast<uint32_t>(sent);
+}
+
 void Outboxes::on_short_send(ConnectionId id, size_t sent) {
   Stream& stream = at(id);
   shorts++;
@@ -310,15 +329,7 @@ void Outboxes::on_short_send(ConnectionId id, size_t sent) {
   FlushResult result;
   result.connection = id;
   result.whole = false;
-  while (!stream.first.empty()) {
-    size_t left = stream.first.bytes(stream.form).size() - stream.offset;
-    if (sent < left) break;
-    sent -= left;
-    if (stream.first.sequence().value) result.last_sent = stream.first.sequence();
-    stream.first.release();
-    pop_front(stream);
-  }
-  stream.offset += static_cast<uint32_t>(sent);
+  pop_sent(stream, sent, result);
   stream.cut_short = true;
   if (!stream.first.empty()) result.first_unsent = stream.first.sequence();
   if (stream.more)

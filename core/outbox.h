@@ -55,6 +55,7 @@ struct Stream {
   uint32_t session = kNone;
   uint32_t generation = 0;
   uint32_t tokens_at_ds = 0;  // rate limit: when `tokens` was right, in tenths of a second
+  uint32_t raw_bytes = 0;     // what the raw entries take in memory
   uint16_t tokens = 0;        // commands left, in tenths
   Form form = Form::none;
   bool open : 1 = false;
@@ -78,7 +79,8 @@ struct FlushResult {
 class Outboxes {
  public:
   struct Limits {
-    uint32_t raw_bytes_max = 1 << 20;  // unsent raw bytes past which a connection is overfull
+    // Memory of unsent raw entries past which a connection is overfull: their bytes, and kRawCost for each.
+    uint32_t raw_bytes_max = 1 << 20;
   };
   Outboxes(Transport& transport, Limits limits) : transport_(transport), limits_(limits) {}
   ~Outboxes();
@@ -98,6 +100,9 @@ class Outboxes {
   void close_when_flushed(ConnectionId id);
   bool overfull(ConnectionId id) const;
   uint32_t queued(ConnectionId id);
+
+  // A raw entry takes about so much beside its bytes: where answers are tiny, that is what is many.
+  static constexpr uint32_t kRawCost = 40;
 
   // Takes the queued log events out of a stream (a poll's answer), in order. Raw entries stay.
   std::vector<EventRef> take_events(ConnectionId id);
@@ -138,6 +143,10 @@ class Outboxes {
   void block(Stream& stream);
   void unblock(Stream& stream);
   void pop_front(Stream& stream);
+  void pop_sent(Stream& stream, size_t sent, FlushResult& result);
+  static uint32_t raw_cost(const Stream& stream, Entry entry) {
+    return entry.is_raw() ? static_cast<uint32_t>(entry.bytes(stream.form).size()) + kRawCost : 0;
+  }
   void clear(Stream& stream);
   std::vector<Entry>* acquire();
   void give_back(std::vector<Entry>* entries);

@@ -1,6 +1,6 @@
 // TenantRates: how many commands each tenant may send over all shards: one bucket a tenant, as a time (when
 // it will be full again), so that taking is one compare-and-swap. Not here: connections' own rates
-// (Shard::admit). Any thread, no lock.
+// (Shard::too_fast). Any thread, no lock.
 #pragma once
 
 #include <array>

@@ -1,6 +1,6 @@
 // Revocations: users whose tokens, as far as they were issued up to a moment, count no longer.
 // Not here: ending their streams (Homes::end_user), keeping the list over a restart (tools/twinwire).
-// add() and restore() from any thread, rarely; refuses() from any, for every command: readers take no lock.
+// add() from any thread, rarely; refuses() from any, for every command: readers take no lock.
 #pragma once
 
 #include <atomic>

@@ -58,6 +58,7 @@ void Gateway::on_operator_request(ConnectionId id, const HttpRequest& request) {
                  known->ask == Ask::revoke;
   if (changes && request.method != HttpMethod::post) return wrong_method(id, "POST");
   if (!changes && !get) return wrong_method(id, "GET, HEAD");
+  if (known->ask == Ask::tail && request.method != HttpMethod::get) return wrong_method(id, "GET");
   switch (known->ask) {
     case Ask::metrics:
       return on_operator_gather(id, request, true);

@@ -3,8 +3,6 @@
 #include <simdjson.h>
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -12,6 +10,7 @@
 #include "core/command.h"
 #include "net/api_keys.h"
 #include "net/jwt.h"
+#include "net/read_file.h"
 
 namespace twinwire {
 
@@ -29,15 +28,12 @@ struct Authenticator::Rules {
 
 namespace {
 
-constexpr size_t kFileBytesMax = 1 << 20;
-
 Error refused(std::string sentence) { return fail(Code::unauthenticated, std::move(sentence)); }
 
-Result<std::string> read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  if (!in || text.empty()) return fail(Code::not_found, "cannot read \"" + path + "\", or it is empty");
-  if (text.size() > kFileBytesMax) return fail(Code::too_large, "\"" + path + "\" is larger than 1 MiB");
+// An empty file is a mistake too.
+Result<std::string> read_keys_file(const std::string& path) {
+  auto text = read_file(path);
+  if (text && text->empty()) return fail(Code::not_found, "\"" + path + "\" is empty");
   return text;
 }
 
@@ -46,7 +42,7 @@ Result<std::vector<JwtKey>> read_keys(const Config::Auth& config) {
   std::string secret = config.secret, name = "auth.secret";
   if (!config.secret_file.empty()) {
     name = "auth.secret_file";
-    auto text = read_file(config.secret_file);
+    auto text = read_keys_file(config.secret_file);
     if (!text) return fail(text.error().code, name + ": " + text.error().sentence);
     secret = std::move(*text);
     while (secret.ends_with('\n') || secret.ends_with('\r')) secret.pop_back();
@@ -57,7 +53,7 @@ Result<std::vector<JwtKey>> read_keys(const Config::Auth& config) {
     keys.push_back(std::move(*key));
   }
   for (const std::string& path : config.key_files) {
-    auto text = read_file(path);
+    auto text = read_keys_file(path);
     if (!text) return fail(text.error().code, "auth.key_files: " + text.error().sentence);
     auto more = read_jwt_keys(*text, path);
     if (!more) return fail(more.error().code, "auth.key_files: " + more.error().sentence);

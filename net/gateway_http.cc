@@ -77,7 +77,8 @@ void Gateway::feed_http(ConnectionId id, std::span<char> bytes) {
         HttpLimits{config_.limits.request_head_bytes, config_.limits.message_bytes, 100});
   }
   std::string_view rest(bytes.data(), bytes.size());
-  while (c.state == ConnectionState::http && !c.has(Connection::kBusy)) {
+  // Requests that came together wait as soon as one is being answered, or too many answers are unsent.
+  while (c.state == ConnectionState::http && !(c.flags & (Connection::kBusy | Connection::kFull))) {
     switch (reader->next(rest)) {
       case HttpReader::Step::need_more:
         return request_waits(id, std::move(reader));
@@ -104,7 +105,7 @@ void Gateway::feed_http(ConnectionId id, std::span<char> bytes) {
   if (rest.empty()) return;
   // The rest is another protocol's, or the next request's, which waits for the answer to this one.
   std::span<char> left = bytes.last(rest.size());
-  bool wait = (c.flags & (Connection::kBusy | Connection::kOpening)) != 0;
+  bool wait = (c.flags & (Connection::kBusy | Connection::kOpening | Connection::kFull)) != 0;
   if (wait) {
     hold(id, rest);
   } else {
@@ -241,7 +242,9 @@ void Gateway::on_page(ConnectionId id, const HttpRequest& request, const Page& p
   }
   answer(id, {.body = page.body,
               .content_type = page.content_type,
-              .fields = "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n"});
+              // No page of another origin may show it in a frame and have it clicked.
+              .fields = "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n"
+                        "Content-Security-Policy: frame-ancestors 'none'\r\nX-Frame-Options: DENY\r\n"});
 }
 
 void Gateway::on_schema(ConnectionId id, const HttpRequest& request) {

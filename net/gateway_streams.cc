@@ -58,6 +58,7 @@ Result<StreamRequest> Gateway::stream_request(const HttpRequest& request, Form f
   stream.form = form;
   Query query(request.query);
   for (std::string& room : query.list("rooms")) {
+    if (stream.rooms.size() > config_.limits.rooms_per_stream) break;  // too many already, whatever follows
     if (auto ok = check_name("rooms", room, names_.room_name_bytes); !ok) return ok.error();
     if (std::find(stream.rooms.begin(), stream.rooms.end(), room) == stream.rooms.end()) {
       stream.rooms.push_back(std::move(room));

@@ -24,6 +24,15 @@ const unsigned char* bytes_of(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
 }
 
+// Whether a name stands twice in an object: readers differ in which of the two they take (RFC 7515, 4 and RFC
+// 7519, 4), so nobody may sign one thing and have another one read.
+bool repeats_a_name(simdjson::dom::object object) {
+  std::vector<std::string_view> names;
+  for (auto [name, value] : object) names.push_back(name);
+  std::sort(names.begin(), names.end());
+  return std::adjacent_find(names.begin(), names.end()) != names.end();
+}
+
 struct Header {
   std::string algorithm, kid;
   bool has_kid = false;
@@ -34,6 +43,7 @@ Result<Header> read_header(std::string_view encoded) {
   static thread_local simdjson::dom::parser parser;
   simdjson::dom::object object;
   if (!json || parser.parse(*json).get_object().get(object)) return refused("the token has no header");
+  if (repeats_a_name(object)) return refused("the token's header says something twice");
   Header header;
   std::string_view text;
   if (object.at_key("alg").get_string().get(text)) return refused("the token's header has no alg");
@@ -158,6 +168,7 @@ Result<void> JwtVerifier::check_claims(std::string_view payload, uint64_t now_wa
   simdjson::dom::object claims;
   if (parser.parse(payload.data(), payload.size()).get_object().get(claims))
     return refused("the token's claims are no JSON object");
+  if (repeats_a_name(claims)) return refused("the token's claims say something twice");
   double now = static_cast<double>(now_wall_ms) / 1000, leeway = rules_.leeway_seconds;
   auto expires = date_of(claims, "exp"), begins = date_of(claims, "nbf"), issued = date_of(claims, "iat");
   for (auto* date : {&expires, &begins, &issued})

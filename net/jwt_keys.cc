@@ -10,6 +10,8 @@
 #include <openssl/x509.h>
 #include <simdjson.h>
 
+#include <algorithm>
+
 #include "net/base64url.h"
 
 namespace twinwire {
@@ -129,10 +131,24 @@ std::string bytes_of(simdjson::dom::object object, std::string_view member) {
   return decode_base64url(text_of(object, member)).value_or(std::string());
 }
 
+// Whether a key may check signatures as far as its `key_ops` say (RFC 7517, 4.3); without them it may.
+bool may_verify(simdjson::dom::object object) {
+  simdjson::dom::array operations;
+  if (object.at_key("key_ops").get_array().get(operations)) return true;
+  return std::any_of(operations.begin(), operations.end(), [](simdjson::dom::element item) {
+    std::string_view word;
+    return !item.get_string().get(word) && word == "verify";
+  });
+}
+
 // A JWK that signs tokens in one of our ways; nothing for others (another use, another curve).
 Result<std::optional<JwtKey>> read_jwk(simdjson::dom::object object, std::string_view source) {
   std::string type = text_of(object, "kty"), use = text_of(object, "use"), curve = text_of(object, "crv");
-  if (!use.empty() && use != "sig") return std::optional<JwtKey>();
+  if ((!use.empty() && use != "sig") || !may_verify(object)) return std::optional<JwtKey>();
+  simdjson::dom::element private_part;
+  if (type != "oct" && !object.at_key("d").get(private_part))
+    return fail(Code::invalid_argument,
+                std::string(source) + ": this is a private key; the server needs only the public one");
   JwtKey key;
   if (type == "oct") {
     auto secret = jwt_secret(bytes_of(object, "k"));

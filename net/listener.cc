@@ -37,7 +37,7 @@ Result<Address> Address::parse(std::string_view text) {
                 "'" + std::string(text) + "' is not an address like 127.0.0.1:8080 or [::1]:8080");
   };
   size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return bad();
+  if (colon == std::string_view::npos) return parse("127.0.0.1:" + std::string(text));
   std::string_view host = text.substr(0, colon), digits = text.substr(colon + 1);
   uint16_t port = 0;
   auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);

@@ -20,8 +20,8 @@ struct Address {
   sockaddr_storage storage{};
   socklen_t size = 0;
 
-  // "127.0.0.1:8080", "[::1]:8080", "localhost:8080" (the IPv4 loopback), ":8080" (all, both families if
-  // there are two). Names are not looked up.
+  // "127.0.0.1:8080", "[::1]:8080", "localhost:8080" or "8080" (the IPv4 loopback), ":8080" (all, of both
+  // families). Names are not looked up.
   static Result<Address> parse(std::string_view text);
   static Address of(const sockaddr* address, socklen_t size);
   uint16_t port() const;

@@ -10,7 +10,7 @@ const load = (name) => {
   return import(`data:text/javascript,${encodeURIComponent(source)}`);
 };
 const { Ledger } = await load('ledger.js');
-const { backoffMs, isHandled } = await load('twinwire-client.js');
+const { Client, backoffMs, isHandled } = await load('twinwire-client.js');
 
 const id = (sequence, epoch = '9c1f00d2ab37') => `${epoch}-${sequence.toString(16).padStart(14, '0')}`;
 
@@ -102,4 +102,21 @@ test('back-off grows, has a ceiling, and is spread', () => {
   assert.deepEqual([0, 1, 2].map((attempt) => backoffMs(attempt, highest)), [400, 800, 1600]);
   assert.deepEqual([0, 1, 2].map((attempt) => backoffMs(attempt, lowest)), [200, 400, 800]);
   assert.equal(backoffMs(40, highest), 15_000);
+});
+
+test('every room of a client is asked for by its own name, commas and all', () => {
+  const opened = [];
+  globalThis.EventSource = class {
+    constructor(url) {
+      opened.push(new URL(url));
+    }
+    addEventListener() {}
+    close() {}
+  };
+  const rooms = ['lobby', 'a,b', 'c&d'];
+  new Client({ baseUrl: 'http://127.0.0.1/', userId: 'ann', rooms, transport: 'sse' }).connect();
+  // As the server reads it: split at literal commas, then decoded.
+  const values = opened[0].search.slice(1).split('&').filter((pair) => pair.startsWith('rooms='));
+  const read = values.flatMap((pair) => pair.slice(6).split(',')).map((part) => decodeURIComponent(part));
+  assert.deepEqual(read, rooms);
 });

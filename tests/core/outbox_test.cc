@@ -11,6 +11,8 @@
 namespace twinwire {
 namespace {
 
+using namespace std::string_literals;
+
 constexpr ConnectionId id_of(uint32_t i) { return ConnectionId{i}; }
 
 // Sockets of a test: each takes at most `room` bytes in a submit, then says so as the contract wants.
@@ -489,12 +491,42 @@ TEST_F(OutboxTest, Overfull) {
   EXPECT_FALSE(outboxes_.overfull(id_of(0)));
   outboxes_.push(id_of(0), event.borrow());
   EXPECT_FALSE(outboxes_.overfull(id_of(0)));  // events have their own bound
-  outboxes_.push_raw(id_of(0), std::string(1000, 'r'));
+  outboxes_.push_raw(id_of(0), std::string(1000 - Outboxes::kRawCost, 'r'));
   EXPECT_FALSE(outboxes_.overfull(id_of(0)));
   outboxes_.push_raw(id_of(0), "r");
   EXPECT_TRUE(outboxes_.overfull(id_of(0)));
   flush();
   EXPECT_FALSE(outboxes_.overfull(id_of(0)));
+}
+
+// Answers of two bytes cost their memory too, and a peer that reads nothing of them costs no time for each
+// one that waits.
+TEST(Outboxes, TinyAnswersWithoutEnd) {
+  Sockets sockets;
+  Outboxes outboxes(sockets, {});
+  sockets.outboxes = &outboxes;
+  outboxes.open(id_of(0), 1);
+  outboxes.at(id_of(0)).form = Form::ws;
+  sockets.room[0] = 0;
+  outboxes.push_raw(id_of(0), "first");
+  outboxes.flush();
+  uint32_t pushed = 0;
+  for (; !outboxes.overfull(id_of(0)) && pushed < 1'000'000; pushed++)
+    outboxes.push_raw(id_of(0), "\x8a\x00"s);
+  EXPECT_LT(pushed, 30'000u);
+  // As much as fits is taken at once, and makes room for as many.
+  sockets.room[0] = 5 + 2 * 1000 + 1;
+  outboxes.on_writable(id_of(0));
+  outboxes.flush();
+  EXPECT_FALSE(outboxes.overfull(id_of(0)));
+  EXPECT_EQ(outboxes.queued(id_of(0)), pushed - 1000);
+  sockets.room.erase(0);
+  outboxes.on_writable(id_of(0));
+  outboxes.flush();
+  EXPECT_EQ(sockets.got[0].size(), 5 + 2 * size_t{pushed});
+  EXPECT_EQ(outboxes.queued(id_of(0)), 0u);
+  for (uint32_t i = 0; i < 1000; i++) outboxes.push_raw(id_of(0), "\x8a\x00"s);
+  EXPECT_FALSE(outboxes.overfull(id_of(0))) << "nothing of what has gone is counted still";
 }
 
 // Many connections, random pushes, rooms, cuts, drops and closes: every stream is a sequence of whole frames,

@@ -164,6 +164,11 @@ TEST(Jwt, BrokenAndOversized) {
   expect_refused(hs, encode_base64url(R"({"alg":7})") + ".e.e", "alg");
   expect_refused(hs, std::string(kTokenBytesMax + 1, 'a'), "longer than");
   expect_refused(hs, kHsToken + "=", "base64url");
+  // Said twice: who signs and who reads may mean different ones.
+  expect_refused(hs, encode_base64url(R"({"alg":"HS256","alg":"none"})") + ".e.e", "twice");
+  auto twice = hs.check_claims(R"({"sub":"ann","exp":1,"\u0065xp":9999999999})", kBefore);
+  ASSERT_FALSE(twice);
+  EXPECT_EQ(twice.error().sentence, "the token's claims say something twice");
   EXPECT_FALSE(hs.check_claims("no json", kBefore));
   EXPECT_FALSE(hs.check_claims("[1]", kBefore));
 }
@@ -247,6 +252,14 @@ TEST(Jwt, KeysThatCannotBeUsed) {
       "test"));
   std::unique_ptr<EVP_PKEY, void (*)(EVP_PKEY*)> small(EVP_RSA_gen(1536), EVP_PKEY_free);
   EXPECT_FALSE(read_jwt_keys(public_pem_of(small.get()), "test")) << "an RSA key below 2048 bits";
+  std::string with_private = std::string(kEd.substr(0, kEd.size() - 1)) + R"(,"d":"nWGxne"})";
+  auto as_public = read_jwt_keys(R"({"keys":[)" + with_private + "]}", "keys.json");
+  ASSERT_FALSE(as_public);
+  EXPECT_NE(as_public.error().sentence.find("keys.json: this is a private key"), std::string::npos);
+  std::string encrypts = std::string(kEc.substr(0, kEc.size() - 1)) + R"(,"key_ops":["deriveKey"]})";
+  EXPECT_FALSE(read_jwt_keys(encrypts, "test"));
+  std::string verifies = std::string(kEc.substr(0, kEc.size() - 1)) + R"(,"key_ops":["sign","verify"]})";
+  EXPECT_EQ(keys(verifies).size(), 1u);
   // What is for another use, or of another algorithm than its kind's, is left out.
   std::string set = R"({"keys":[{"kty":"RSA","use":"enc","n":"AA","e":"AQAB"},)"
                     R"({"kty":"EC","crv":"P-384","x":"AA","y":"AA"},)" +

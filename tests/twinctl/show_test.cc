@@ -83,6 +83,12 @@ TEST(Show, EventsNeverReachTheTerminalRaw) {
     "timestamp":"2026-11-20T12:00:00.123Z","data":{"message":{"content":"two\nlines\u001b[31m"}}})",
                        {}),
             "12:00:00.123  alice  two lines [31m\n");
+  // U+009B is an escape sequence's beginning in one character.
+  EXPECT_EQ(show_event("{\"eventId\":\"x\",\"type\":\"message.created\",\"userId\":\"u\",\"timestamp\":\"t\","
+                       "\"data\":{\"message\":{\"content\":\"a\xc2\x9b"
+                       "31m\xc2\xa0\xc3\xa9\"}}}",
+                       {}),
+            "t  u  a 31m\xc2\xa0\xc3\xa9\n");
   EXPECT_EQ(
       show_event(R"({"eventId":"x","type":"goal.created","userId":"api","timestamp":"t","data":{ "a" : 1 }})",
                  {}),

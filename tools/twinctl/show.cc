@@ -44,7 +44,7 @@ std::string value_of(const Json& value) {
     return fmt::format("{:.2f}", real);
   if (value.get_bool().get(flag) == simdjson::SUCCESS) return flag ? "yes" : "no";
   std::string_view text;
-  if (value.get_string().get(text) == simdjson::SUCCESS) return std::string(text);
+  if (value.get_string().get(text) == simdjson::SUCCESS) return printable(text);
   if (simdjson::dom::array list; value.get_array().get(list) == simdjson::SUCCESS) {
     std::string out;
     for (const Json& each : list) out.append(out.empty() ? "" : ", ").append(value_of(each));
@@ -159,11 +159,14 @@ std::string latency_table(const Sample& sample, const Paint& paint) {
 
 }  // namespace
 
+// ASCII's controls, and U+0080 to U+009F, among which a terminal may find the beginning of a sequence too.
 std::string printable(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7F) c = ' ';
+  std::string out;
+  for (size_t at = 0; at < text.size(); ++at) {
+    const auto byte = static_cast<unsigned char>(text[at]);
+    const bool two = byte == 0xC2 && at + 1 < text.size() && static_cast<unsigned char>(text[at + 1]) < 0xA0;
+    out += two || byte < 0x20 || byte == 0x7F ? ' ' : text[at];
+    if (two) ++at;
   }
   return out;
 }
@@ -286,17 +289,15 @@ std::string show_event(std::string_view json, const Paint& paint) {
   const std::string time = stamp.size() >= 23 ? stamp.substr(11, 12) : stamp;
   const JsonPart* data = event->find("data");
   std::string what = type == "message.created" && data != nullptr ? content_of(data->raw) : std::string();
-  const bool painted = what.empty() && !paint.yellow.empty();
-  if (what.empty())
-    what = fmt::format("{}{}{} {}", paint.yellow, type, paint.off,
-                       data != nullptr ? json_minified(data->raw) : std::string());
   // A message may hold line breaks and escape sequences; a terminal gets neither.
-  for (char& c : what) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte < 0x20 && !(painted && c == '\x1b')) || byte == 0x7F) c = ' ';
+  if (what.empty()) {
+    const std::string shown = printable(data != nullptr ? json_minified(data->raw) : std::string());
+    what = fmt::format("{}{}{} {}", paint.yellow, printable(type), paint.off, shown);
+  } else {
+    what = printable(what);
   }
   return fmt::format("{}{}{}  {}{}{}  {}\n", paint.dim, time, paint.off, paint.bold,
-                     text_of(*event, "userId"), paint.off, what);
+                     printable(text_of(*event, "userId")), paint.off, what);
 }
 
 }  // namespace twinwire::ctl

@@ -10,6 +10,7 @@
 #include "core/version.h"
 #include "net/auth.h"
 #include "tools/twinwire/config_file.h"
+#include "tools/twinwire/http_post.h"
 #include "tools/twinwire/token.h"
 
 namespace twinwire {
@@ -19,7 +20,7 @@ constexpr std::string_view kFooter =
     "\nEvery setting is also a flag --section.name=value and a variable TWINWIRE_SECTION_NAME:\n"
     "`twinwire print-config` lists them all with what they mean. Flags beat variables, variables beat\n"
     "the file. PORT replaces the port of server.listen.\n"
-    "\nExit codes: 0 done, 1 failed, 64 wrong usage, 78 wrong configuration.\n";
+    "\nExit codes: 0 done, 1 failed, 2 no token is needed, 64 wrong usage, 78 wrong configuration.\n";
 
 // A flag of its own name for a setting that is typed often.
 struct ShortForm {
@@ -180,6 +181,10 @@ int run_command(const CliHost& host, const Request& request, const Config& confi
     case Command::check_config:
       if (auto keys = Authenticator::make(config); !keys) {
         host.err << "twinwire: " << keys.error().sentence << "\n";
+        return kExitConfig;
+      }
+      if (auto url = parse_http_url(config.hooks.save_url); !url && !config.hooks.save_url.empty()) {
+        host.err << "twinwire: hooks.save_url: " << url.error().sentence << "\n";
         return kExitConfig;
       }
       host.out << "The configuration is fine.\n";

@@ -1,9 +1,8 @@
 #include "tools/twinwire/config_file.h"
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 
+#include "net/read_file.h"
 #include "tools/twinwire/bridge_file.h"
 
 namespace twinwire {
@@ -181,10 +180,9 @@ Result<void> apply_toml(std::string_view text, std::string_view source, Config& 
 }
 
 Result<void> load_toml(const std::string& path, Config& config) {
-  std::ifstream in(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  if (!in) return fail(Code::not_found, "cannot read the configuration file \"" + path + "\"");
-  return apply_toml(text, path, config);
+  auto text = read_file(path);
+  if (!text) return fail(Code::not_found, "the configuration file: " + text.error().sentence);
+  return apply_toml(*text, path, config);
 }
 
 std::string_view environment_value(std::span<const char* const> environment, std::string_view name) {

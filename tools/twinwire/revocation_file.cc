@@ -59,10 +59,14 @@ RevocationFile::~RevocationFile() {
   close(wanted_);
 }
 
-void RevocationFile::append(const Revocations::Entry& entry) {
-  (void)write_all(file_, line_of(entry));  // in memory it holds in any case
+bool RevocationFile::append(const Revocations::Entry& entry) {
+  // Behind a line that was cut off goes a line end first, so that it takes no other with it.
+  std::string line = (cut_.load(std::memory_order_relaxed) ? "\n" : "") + line_of(entry);
+  bool written = write_all(file_, line);
+  cut_.store(!written, std::memory_order_relaxed);
   uint64_t one = 1;
   (void)!write(wanted_, &one, sizeof one);
+  return written;
 }
 
 void RevocationFile::sync() {

@@ -3,6 +3,7 @@
 // started; append() from any thread: it writes without waiting for the disk, which sync() does on main's.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -18,7 +19,8 @@ class RevocationFile {
   static Result<std::unique_ptr<RevocationFile>> open(const std::string& path, Revocations& revocations);
   ~RevocationFile();
 
-  void append(const Revocations::Entry& entry);
+  // False: it could not be written (a full disk), and holds in memory only.
+  bool append(const Revocations::Entry& entry);
   // Readable when there is something to sync.
   int wanted() const { return wanted_; }
   void sync();
@@ -26,6 +28,7 @@ class RevocationFile {
  private:
   RevocationFile(int file, int wanted) : file_(file), wanted_(wanted) {}
   const int file_, wanted_;
+  std::atomic<bool> cut_{false};  // the last line may lack its end
 };
 
 }  // namespace twinwire

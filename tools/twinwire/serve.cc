@@ -23,6 +23,7 @@
 #include "core/version.h"
 #include "net/server.h"
 #include "store/store.h"
+#include "tools/twinwire/bridge_file.h"
 #include "tools/twinwire/cli.h"
 #include "tools/twinwire/revocation_file.h"
 #include "tools/twinwire/save_hook.h"
@@ -161,11 +162,16 @@ void reload_config(Server& server, const Config& running, Config& applied,
   Config wanted = std::move(*read), now = running;
   std::string waiting;
   auto wanted_fields = config_fields(wanted), now_fields = config_fields(now);
+  auto shown = [](const ConfigField& field, const Config& of) {
+    std::string plain = field_as_toml(field);
+    return plain + exceptions_as_toml(field.key, plain, of.bridges.common);
+  };
   for (size_t i = 0; i < now_fields.size(); i++) {
-    if (reloads(now_fields[i].key) || field_as_toml(now_fields[i]) == field_as_toml(wanted_fields[i]))
-      continue;
+    if (reloads(now_fields[i].key) || shown(now_fields[i], now) == shown(wanted_fields[i], wanted)) continue;
     waiting += (waiting.empty() ? "" : ", ") + std::string(now_fields[i].key);
   }
+  if (bridges_as_toml(now) != bridges_as_toml(wanted))
+    waiting += (waiting.empty() ? "" : ", ") + std::string("the tables of bridges (routes, types, tenants)");
   // The mode and the names are those of the start.
   wanted.auth.mode = running.auth.mode;
   wanted.server = running.server;
@@ -253,7 +259,11 @@ int run_server(const Config& config, const std::function<Result<Config>()>& relo
   engine_for_trims = &engine;
   auto revoked = RevocationFile::open(config.store.path + "/revocations", engine.revocations());
   if (!revoked) return start_failed(revoked.error());
-  engine.revocations().on_add = [&](const Revocations::Entry& entry) { (*revoked)->append(entry); };
+  engine.revocations().on_add = [&](const Revocations::Entry& entry) {
+    if (!(*revoked)->append(entry))
+      spdlog::error("the revocation of {} could not be written: it holds until a restart; revoke again",
+                    entry.user.text());
+  };
   if (store::HookQueue* queue = (*store)->hook_queue()) {
     auto url = parse_http_url(config.hooks.save_url);
     if (!url) return start_failed(url.error());

@@ -1,13 +1,13 @@
 #include "tools/twinwire/token.h"
 
+#include <algorithm>
 #include <charconv>
-#include <fstream>
-#include <iterator>
 
 #include "core/command.h"
 #include "core/identity.h"
 #include "core/json.h"
 #include "net/jwt.h"
+#include "net/read_file.h"
 
 namespace twinwire {
 namespace {
@@ -54,22 +54,15 @@ Result<std::string> rooms_claim(const std::vector<std::string>& wishes) {
   return out;
 }
 
-Result<std::string> text_of(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  if (!in) return fail(Code::not_found, "cannot read \"" + path + "\"");
-  return text;
-}
-
 Result<JwtKey> signing_key(const Config& config, const TokenWish& wish) {
   if (!wish.key_file.empty()) {
-    auto text = text_of(wish.key_file);
+    auto text = read_file(wish.key_file);
     if (!text) return text.error();
     return read_jwt_private_key(*text, wish.key_file);
   }
   std::string secret = config.auth.secret;
   if (!config.auth.secret_file.empty()) {
-    auto text = text_of(config.auth.secret_file);
+    auto text = read_file(config.auth.secret_file);
     if (!text) return text.error();
     secret = std::move(*text);
     while (secret.ends_with('\n') || secret.ends_with('\r')) secret.pop_back();

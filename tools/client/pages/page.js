@@ -28,7 +28,15 @@ const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 // ---- Who and where ----
 
 const query = new URLSearchParams(location.search);
-const room = query.get('room') || decodeURIComponent(location.hash.slice(1)) || 'lobby';
+const room = query.get('room') || nameInHash() || 'lobby';
+
+function nameInHash() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return ''; // a % that encodes nothing
+  }
+}
 
 function remember(key, make) {
   const given = query.get(key);
@@ -140,6 +148,12 @@ const makeSide = (place, transport) =>
 const sides = { left: makeSide('left', 'sse'), right: makeSide('right', 'ws') };
 $('halves').append(sides.left.root, sides.right.root);
 for (const label of document.querySelectorAll('[data-name]')) label.textContent = names[label.dataset.name];
+
+// The hash may name a room, so the skip link goes there without one.
+document.querySelector('.skip').addEventListener('click', (click) => {
+  click.preventDefault();
+  $('left-words').focus();
+});
 
 // ---- The ledger in words ----
 

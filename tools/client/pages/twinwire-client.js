@@ -14,13 +14,13 @@ const EVENT_TYPES = [
   'message.created', 'message.updated', 'message.deleted', 'message.unsaved',
   'room.created', 'room.updated', 'room.member_added', 'room.member_removed', 'room.cleared',
   'typing', 'presence.joined', 'presence.left', 'presence.updated', 'presence.diff',
-  'receipt.delivered', 'receipt.read', 'media.state',
+  'receipt.delivered', 'receipt.read', 'receipt.diff', 'media.state',
   'call.offer', 'call.answer', 'call.declined', 'call.ended', 'call.ice_candidate', 'call.timeout', 'signal',
   'bot.toggled', 'ai.requested', 'stream.started', 'stream.appended', 'stream.ended', 'message',
 ];
 
 // Events that are state rather than history: they are never replayed, so they do not move the cursor.
-const EPHEMERAL = /^(typing|signal|presence\..*|call\.ice_candidate|stream\.appended)$/;
+const EPHEMERAL = /^(typing|signal|media\.state|presence\..*|receipt\..*|call\.ice_candidate|stream\.appended)$/;
 
 // Closing codes and reasons that a command caused by itself: sending it again would only end the next connection.
 const FATAL_CODES = new Set(['too_large', 'invalid_json', 'invalid_argument', 'unsupported_media_type']);
@@ -239,7 +239,8 @@ export class Client {
 
   #url(path, extra = {}) {
     const url = new URL(path, this.baseUrl);
-    url.searchParams.set('rooms', this.rooms.join(','));
+    // One by one: within a value a comma is written as %2C, which is a comma of the name.
+    for (const room of this.rooms) url.searchParams.append('rooms', room);
     url.searchParams.set('id', this.userId);
     if (this.sessionId) url.searchParams.set('session', this.sessionId);
     if (this.lastEventId) url.searchParams.set('lastEventId', this.lastEventId);
