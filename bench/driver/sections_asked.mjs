@@ -106,7 +106,7 @@ export function soak(report) {
 
 // after ÷ before and again ÷ before, repetition by repetition. The noise is how far the control mostly is from 1.
 function compared(what, rows, figure) {
-  const of = (target) => rows.find((row) => row.target === target);
+  const of = (target) => rows.find((row) => row.target === target && !row.failure);
   const before = of('twinwire:before');
   const own = of('twinwire');
   const pair = against(own, before, figure);
@@ -129,46 +129,36 @@ const commitWords = ({ commit, subject, date }) =>
 
 function beforeRows(report) {
   const rows = [];
-  const add = (what, list, figure) => {
-    if (list.length) rows.push(compared(what, list, figure));
+  // A step that ran and failed has rows too: they say that they were not measured.
+  const add = (what, step, figure, which = () => true) => {
+    if (!report.results.step('before', step)) return;
+    rows.push(compared(what, report.results.rows('before', step).filter(which), figure));
   };
   for (const transport of transports) {
-    const all = report.results.rows('before', `fanout-${transport}`);
     for (const window of [1, 16]) {
-      add(
-        `fan-out to 1,000, ${word[transport]}, W = ${window}: CPU ns a delivery`,
-        all.filter((row) => row.window === window),
-        'cpuNsPerDelivery',
-      );
+      const what = `fan-out to 1,000, ${word[transport]}, W = ${window}: CPU ns a delivery`;
+      add(what, `fanout-${transport}`, 'cpuNsPerDelivery', (row) => row.window === window);
     }
   }
   for (const [kind, words] of [
     ['ephemeral', 'nothing kept'],
     ['kept', 'kept and synced'],
   ]) {
-    for (const transport of transports) {
-      const all = report.results.rows('before', `chat-${transport}-${kind}`);
-      add(`chat, ${word[transport]}, ${words}: CPU ns a delivery`, all, 'cpuNsPerDelivery');
-    }
+    for (const transport of transports)
+      add(`chat, ${word[transport]}, ${words}: CPU ns a delivery`, `chat-${transport}-${kind}`, 'cpuNsPerDelivery');
   }
   for (const transport of transports)
-    add(
-      `storm, ${word[transport]}: CPU ns a connection`,
-      report.results.rows('before', `storm-${transport}`),
-      'cpuNsPerConnection',
-    );
+    add(`storm, ${word[transport]}: CPU ns a connection`, `storm-${transport}`, 'cpuNsPerConnection');
   for (const ack of ['stored', 'accepted'])
-    add(
-      `publish over sockets, ack ${ack}: CPU ns a message`,
-      report.results.rows('before', 'publish').filter((row) => row.ack === ack),
-      'cpuNsPerMessage',
-    );
+    add(`publish over sockets, ack ${ack}: CPU ns a message`, 'publish', 'cpuNsPerMessage', (row) => row.ack === ack);
   for (const transport of transports) {
+    if (!report.results.step('before', `idle-${transport}-twinwire`)) continue;
     const held = ['twinwire', 'twinwire:before', 'twinwire:again'].flatMap((target) => {
       const result = report.results.step('before', `idle-${transport}-${target.replace('twinwire:', '')}`)?.result;
       return result ? [{ ...result, target }] : [];
     });
-    add(`idle, ${word[transport]}: user-space bytes a connection`, held, 'userBytesPerConnection');
+    const what = `idle, ${word[transport]}: user-space bytes a connection`;
+    rows.push(compared(what, held, 'userBytesPerConnection'));
   }
   return rows;
 }
@@ -185,8 +175,13 @@ export function before(report) {
       ? ''
       : '\nNot measured in this run (`tools/dev bench --only before --before PATH`, PATH being the `twinwire` of an earlier build).\n',
   ];
-  const rows = beforeRows(report).filter((row) => Number.isFinite(row.pair.value));
+  const rows = beforeRows(report);
   if (rows.length) {
+    const verdict = (row) => {
+      if (!Number.isFinite(row.pair.value) || !Number.isFinite(row.noise)) return '**not measured**';
+      if (row.worse) return `**worse by ${percent(row.pair.value - 1)}**`;
+      return row.pair.value > 1 + row.noise ? 'within 3 % and the noise' : 'no worse';
+    };
     out.push(
       table(
         ['what', '>before', '>after', '>after ÷ before', '>least…most', '>A/A', '>least…most', '>noise', 'verdict'],
@@ -199,22 +194,18 @@ export function before(report) {
           ratio(row.again.value),
           span(row.again.all),
           percent(row.noise),
-          row.worse
-            ? `**worse by ${percent(row.pair.value - 1)}**`
-            : row.pair.value > 1 + row.noise
-              ? 'within 3 % and the noise'
-              : 'no worse',
+          verdict(row),
         ]),
       ),
     );
-    const worse = rows.filter((row) => row.worse);
+    const worse = rows.filter((row) => verdict(row).startsWith('**'));
     const most = rows.reduce((a, b) => (b.pair.value - b.noise > a.pair.value - a.noise ? b : a));
     report.decide(
       'before',
       'after identity and the bridges ÷ before, every row',
       '≤ 1.03 and the noise of its control',
       worse.length
-        ? `${worse.length} of ${rows.length} worse`
+        ? `${worse.length} of ${rows.length} rows worse or not measured`
         : `${rows.length} rows, none worse; most ${ratio(most.pair.value)} ± ${ratio(most.noise)} (${most.what.split(':')[0]})`,
       worse.length === 0,
     );

@@ -97,6 +97,10 @@ test('before and after: worse is more than 3 % beyond the noise of the control',
   assert.equal(verdict(of([106, 106, 106], [98, 102, 98])).good, false);
   const { text } = verdict(of([110, 110, 110], [100, 100, 100]));
   assert.match(text, /worse by 10 %/);
+  // A row whose control failed is not met by what is left of it.
+  const failed = verdict(of([100, 100, 100], []));
+  assert.equal(failed.good, false);
+  assert.match(failed.text, /not measured/);
   assert.match(text, /commit abc1234 \("Before", 2026-01-02\)/);
 });
 
