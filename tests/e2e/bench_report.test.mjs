@@ -79,11 +79,12 @@ test('a reason is given once, however many rows it is the reason of', () => {
 });
 
 test('before and after: worse is more than 3 % beyond the noise of the control', () => {
-  const rows = (after, again) => [
-    row('twinwire', 1, after),
-    row('twinwire:before', 1, [100, 100, 100]),
-    row('twinwire:again', 1, again),
-  ];
+  const rows = (after, again) =>
+    [1, 16].flatMap((window) => [
+      row('twinwire', window, after),
+      row('twinwire:before', window, [100, 100, 100]),
+      row('twinwire:again', window, again),
+    ]);
   const which = { program: '/somewhere/twinwire', commit: 'abc1234', subject: 'Before', date: '2026-01-02' };
   const of = (after, again) => reportOfSteps('before', { which, 'fanout-ws': { rows: rows(after, again), faults: 0 } });
   const verdict = (report) => {
