@@ -301,6 +301,9 @@ export function idle(report) {
   return out;
 }
 
+// What a bare loop's broadcast costs at a million over at a thousand: see the words below the table.
+const kBareGrowth = 2.4;
+
 export function growth(report) {
   const out = [
     '## From a thousand to a million\n',
@@ -331,25 +334,29 @@ export function growth(report) {
           report.results.row('fanout', `${transport}-1000`, { target: 'twinwire', window: 1 })?.cpuNsPerDelivery,
       ),
     );
-    const bare = million.find((row) => row.target === 'bare')?.hold?.broadcastCpuNs;
     const growth = hold.broadcastCpuNs / small;
     rows.push([
       'both',
       `1,000 → ${whole(hold.connections)} (one broadcast)`,
       `× ${ratio(growth)}`,
-      bare ? `× ${ratio(bare / small)}` : '× 2.4 (measured apart)',
-      ratio(growth / (bare ? bare / small : 2.4)),
+      `× ${kBareGrowth} *`,
+      ratio(growth / kBareGrowth),
     ]);
     report.judge(
       'growth-million',
       'growth to a million connections',
-      "≤ 1.1 × the bare loop's growth (× 2.4)",
-      growth / 2.4,
+      `≤ 1.1 × the bare loop's growth (× ${kBareGrowth}, of another run)`,
+      growth / kBareGrowth,
       1.1,
     );
   }
   out.push(table(['on', 'connections', '>Twinwire', '>bare loop', '>ratio'], rows));
   if (hold) {
+    out.push(
+      `\\* The bare loop's growth to a million is **not of this run**: × ${kBareGrowth} is issue 3's own figure, measured earlier on a machine of this kind with bare loops in 53 processes, since`,
+      'one process may not have more than 20,000 descriptors here and `floor_bare` has no other connections. Twinwire is one process with direct descriptors, and its broadcast is a single cold',
+      'pass; its 1,000 is the median of many warm ones. So the row compares orders of magnitude; it is no proof to the last tenth.\n',
+    );
     report.judge(
       'million-user',
       'a million idle connections: user-space memory',
@@ -495,15 +502,16 @@ export function publish(report) {
       floors: 'both bare loops together',
     };
     out.push(
-      '**Over sockets**: 100 publishers, 16 commands under way on each WebSocket.\n',
+      '**Over sockets**: 100 publishers, 16 commands under way on each WebSocket. A refused message (`overloaded`, where the disk cannot follow) does not count, and its cost is in the cost of those that do.\n',
       table(
-        ['', 'ack', '>ns a message', '>least…most', '>messages/s', '>answer p50 µs', '>p99 µs'],
+        ['', 'ack', '>ns a message', '>least…most', '>messages/s', '>refused', '>answer p50 µs', '>p99 µs'],
         sockets.map((row) => [
           names[row.target] ?? row.target,
           row.ack ?? '–',
           whole(row.cpuNsPerMessage),
           span(row.samples?.cpuNsPerMessage, whole),
           whole(row.messagesPerSecond),
+          whole(row.refused),
           whole(row.answerUs?.p50),
           whole(row.answerUs?.p99),
         ]),

@@ -185,7 +185,7 @@ Result<double> Floors::turn(const CommonOptions& common, const std::string& fold
 // One turn of a server of ours: what it cost, and how many events its writer had in a sync.
 Result<Figures> pump(Arena& arena, Side& side, const Order& order, client::Histogram& answers) {
   if (const Result<void> told = side.crew.tell_all(Order::What::clear); !told) return told.error();
-  const uint64_t before = side.crew.sums().answered;
+  const Sums before = side.crew.sums();
   const Result<double> syncs = side.target->stat("store.syncs");
   if (!syncs) return syncs.error();
   const Result<double> stored = side.target->stat("events.stored");
@@ -197,9 +197,13 @@ Result<Figures> pump(Arena& arena, Side& side, const Order& order, client::Histo
   const Result<double> stored_now = side.target->stat("events.stored");
   if (!stored_now) return stored_now.error();
   answers.add(side.crew.histogram(&Tally::answers));
-  const auto answered = static_cast<double>(side.crew.sums().answered - before);
-  return Figures{{"cpuNsPerMessage", cost->cpu_nanos / answered},
+  const Sums now = side.crew.sums();
+  const uint64_t refused = now.refusals - before.refusals;
+  // What refusals cost is paid by the messages that were taken.
+  const auto taken = static_cast<double>(now.answered - before.answered - refused);
+  return Figures{{"cpuNsPerMessage", cost->cpu_nanos / taken},
                  {"messagesPerSecond", static_cast<double>(cost->answer.value) / cost->seconds},
+                 {"refused", static_cast<double>(refused)},
                  {"eventsPerSync", (*stored_now - *stored) / std::max(1.0, *syncs_now - *syncs)}};
 }
 
@@ -271,6 +275,7 @@ int publish(const CommonOptions& common, const PublishOptions& options) {
                                     {"cpuNsPerMessage", "CPU ns/message"},
                                     {"messagesPerSecond", "messages/s"},
                                     {"eventsPerSync", "events/sync", 1, 1},
+                                    {"refused", "refused"},
                                     {"overFloors", "/ floors", 1, 3}});
 }
 

@@ -28,7 +28,7 @@ struct Order {
     turn,       // for `nanos`: `count` messages, wait until every reader has them, again
     talk,       // for `nanos` from `start`: `rate` messages a second over its rooms, on time whatever happens
     say,        // `count` messages in each of its rooms, at most `at_once` unanswered; waits for the answers
-    pump,       // for `nanos`: every lane keeps `at_once` commands unanswered
+    pump,       // for `nanos`: every lane keeps `at_once` commands unanswered; counts those not refused
     expect,     // readers expect the next number of their room
     settle,     // what readers miss counts as lost
     clear,      // histograms and faults of the tally
