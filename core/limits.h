@@ -57,6 +57,10 @@ inline constexpr Millis kRoomIdleMs = 10000;
 inline constexpr uint32_t kLastMessagePagesMax = 16;
 inline constexpr uint32_t kLoadPagesMax = 64;  // pages of history that one messages.load may look through
 
+// Sessions of one shard that are kept without a stream, some 200 bytes each; beyond, the oldest are forgotten
+// before session.keep_seconds, and their clients get a new id and the same resume.
+inline constexpr uint32_t kDetachedMax = 1 << 20;
+
 // Those of the bounds above that a test makes small, so that meeting them is no matter of luck.
 struct Bounds {
   uint32_t tail_events = kTailEvents;
@@ -68,6 +72,7 @@ struct Bounds {
   uint32_t steps_per_tick = kStepsPerTick;
   uint32_t outgoing = kOutgoing;
   uint32_t waiting_per_room = kWaitingPerRoom;
+  uint32_t detached = kDetachedMax;
 };
 
 // Names that only rooms.create gives: nobody can join such a room before it exists.

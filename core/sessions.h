@@ -280,6 +280,7 @@ class Sessions {
   void queue_presence(PresenceDelta delta) { presence_.push_back(std::move(delta)); }
   // ending
   void detach(uint32_t session, bool keep_presence);
+  void give_up_presence(Detached& detached);
   void forget(uint32_t session);
   void say_bye(ConnectionId connection, std::string_view code, std::string_view reason, int close_code,
                bool reconnect, uint32_t after_ms);

@@ -430,6 +430,15 @@ Millis Sessions::next_deadline() const {
   return next;
 }
 
+void Sessions::give_up_presence(Detached& detached) {
+  detached.presence_given_up = true;
+  for (PresenceDelta& delta : detached.present) {
+    delta.sessions = -1;
+    queue_presence(std::move(delta));
+  }
+  detached.present.clear();
+}
+
 void Sessions::run_timers() {
   Millis now = shard_.now();
   if (with_tickets_) look_at_tickets();
@@ -440,20 +449,22 @@ void Sessions::run_timers() {
     uint32_t index = find(id);
     if (index == kNone || !sessions_[index].detached || sessions_[index].detached->since != since) continue;
     if (sessions_[index].state != SessionState::detached) continue;
-    Detached& detached = *sessions_[index].detached;
-    detached.presence_given_up = true;
-    for (PresenceDelta& delta : detached.present) {
-      delta.sessions = -1;
-      queue_presence(std::move(delta));
-    }
-    detached.present.clear();
+    give_up_presence(*sessions_[index].detached);
   }
-  while (!kept_.empty() && kept_.front().first + settings.keep_seconds * 1000 <= now) {
+  // Whoever opens streams and leaves them, thousands a second, fills no memory: beyond the bound the oldest
+  // session goes. The list also names sessions that have a stream again, a few for each that has none.
+  uint32_t bound = shard_.engine().bounds().detached;
+  auto too_many = [&] {
+    return in_state(SessionState::detached) > bound || kept_.size() > size_t{bound} * 4;
+  };
+  while (!kept_.empty() && (kept_.front().first + settings.keep_seconds * 1000 <= now || too_many())) {
     auto [since, id] = kept_.front();
     kept_.pop_front();
     uint32_t index = find(id);
     if (index == kNone || sessions_[index].state != SessionState::detached) continue;
-    if (sessions_[index].detached->since == since) forget(index);
+    if (sessions_[index].detached->since != since) continue;
+    give_up_presence(*sessions_[index].detached);
+    forget(index);
   }
   while (!poll_deadlines_.empty() && poll_deadlines_.top().at <= now) {
     Handle waiting = poll_deadlines_.top().session;

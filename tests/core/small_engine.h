@@ -29,7 +29,8 @@ class KeepingTransport final : public Transport {
 
 class SmallEngine {
  public:
-  explicit SmallEngine(uint32_t shards = 1, const Config& wanted = {}) : config(wanted), log_(shards) {
+  explicit SmallEngine(uint32_t shards = 1, const Config& wanted = {}, const Bounds& bounds = {})
+      : config(wanted), log_(shards) {
     transports_.resize(shards);
     std::vector<Transport*> transports;
     std::vector<Random*> randoms;
@@ -38,7 +39,9 @@ class SmallEngine {
       randoms_.push_back(std::make_unique<test::CountingRandom>(i + 1));
       randoms.push_back(randoms_.back().get());
     }
-    engine = std::make_unique<Engine>(log_.parts(config, clock), transports, randoms);
+    Engine::Parts parts = log_.parts(config, clock);
+    parts.bounds = bounds;
+    engine = std::make_unique<Engine>(parts, transports, randoms);
   }
 
   Shard& shard(uint32_t i) { return engine->shard(ShardIndex(i)); }
