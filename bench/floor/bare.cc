@@ -12,7 +12,6 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,6 +24,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "bench/twinbench/process.h"
 
 namespace {
 
@@ -261,10 +262,7 @@ void Bare::run() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  rlimit files{};
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
+  twinwire::bench::take_all_descriptors();
   Bare::Options options;
   for (int i = 1; i < argc; ++i) {
     options.single |= std::string_view(argv[i]) == "--single";

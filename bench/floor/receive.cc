@@ -12,7 +12,6 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -22,6 +21,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "bench/twinbench/process.h"
 
 namespace {
 
@@ -98,15 +99,12 @@ void Receiver::listen_on_loopback() {
 }
 
 void Receiver::set_up() {
-  rlimit files{};
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
   io_uring_params params{};
   params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE;
   params.cq_entries = kCompletions;
   if (io_uring_queue_init_params(kSubmissions, &ring_, &params) != 0) die("io_uring");
-  const auto table = static_cast<unsigned>(std::min<rlim_t>(files.rlim_cur, kTableMax));
+  const auto table =
+      static_cast<unsigned>(std::min<uint64_t>(twinwire::bench::take_all_descriptors(), kTableMax));
   if (io_uring_register_files_sparse(&ring_, table) != 0) die("table");
   connections_.resize(table);
   const size_t ring_bytes = kBuffers * sizeof(io_uring_buf);

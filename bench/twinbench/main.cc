@@ -1,7 +1,6 @@
 // twinbench: loads a server as its users would, counts what was lost, repeated or reordered, and measures.
 // Not here: the commands themselves, one file each. One thread.
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
@@ -9,6 +8,7 @@
 
 #include "bench/twinbench/crash.h"
 #include "bench/twinbench/modes.h"
+#include "bench/twinbench/process.h"
 #include "bench/twinbench/replay.h"
 #include "core/version.h"
 
@@ -262,10 +262,7 @@ void add_soak(CLI::App& app, int& status) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  rlimit files{};
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
+  bench::take_all_descriptors();
   std::signal(SIGPIPE, SIG_IGN);  // a reader of our output that leaves must not leave a mount behind
   CLI::App app{"twinbench: load, measure and check a Twinwire server"};
   app.set_version_flag("--version", std::string(twinwire::version()));

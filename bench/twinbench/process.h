@@ -37,5 +37,7 @@ void pin_this_thread(const std::vector<int>& cores);
 // Moves the threads of a process whose name does not begin with `name_prefix` to a core.
 void pin_other_threads(pid_t pid, std::string_view name_prefix, int core);
 int cores_here();
+// Raises this process's soft limit of descriptors to the hard one, and says what it is.
+uint64_t take_all_descriptors();
 
 }  // namespace twinwire::bench
