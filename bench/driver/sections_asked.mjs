@@ -11,6 +11,8 @@ const kBudget = 320; // bytes of user space for an idle connection
 
 // ------------------------------------------------------------------------------------------------- soak
 
+const kStoreBytes = (128 + 64) << 20; // what the store may take: its block cache and the events' memtable
+
 // The most private bytes in each half of the time. The memory of a store that is written to is a saw: it fills its memtables
 // and gives them back; so the peaks are compared, not where a run happens to end.
 function peaks(row) {
@@ -18,7 +20,7 @@ function peaks(row) {
   const last = memory.at(-1)?.[0] ?? 0;
   const most = (points) => Math.max(...points.map((point) => point[1]));
   const second = ([at]) => at > last / 2;
-  return { first: most(memory.filter((point) => !second(point))), second: most(memory.filter(second)) };
+  return { start: memory[0]?.[1], first: most(memory.filter((point) => !second(point))), second: most(memory.filter(second)) };
 }
 
 export function soak(report) {
@@ -30,7 +32,8 @@ export function soak(report) {
     '## A soak\n',
     'Rooms of members on both transports who talk, are cut at random and come back with their cursor, for a quarter of an hour; and the same with kill -9 on the way:',
     'all are cut, messages are stored that nobody has, the server is killed and started again, and all come back and get them. Target: 0 lost, 0 repeated, 0 reordered,',
-    'memory flat (its peak in the second half no more than a tenth and 8 MiB above its peak in the first).\n',
+    'memory flat: its peak in the second half no more than a tenth and 8 MiB above its peak in the first. A killed server is a new process each time, which begins by reading what',
+    "its clients missed into the store's block cache (at most 128 MiB) while the events' memtable fills (64 MiB): its memory is held against these.\n",
     report.results.has('soak') ? '' : '\nNot measured in this run (`tools/dev bench --only soak`).\n',
   ];
   if (steps.length) {
@@ -92,9 +95,11 @@ export function soak(report) {
       report.decide(
         `soak-${id}`,
         `soak of ${whole(row.seconds)} s${row.kills ? ` with ${whole(row.kills)} × kill -9` : ''}`,
-        '0 lost, repeated, reordered; memory flat',
+        `0 lost, repeated, reordered; memory ${row.kills ? 'within the bounds of the store' : 'flat'}`,
         `${whole(row.lost)}, ${whole(row.repeated)}, ${whole(row.reordered)}; peaks ${mebi(memory.first)}, then ${mebi(memory.second)} MiB`,
-        !row.failure && row.lost + row.repeated + row.reordered === 0 && memory.second <= memory.first * 1.1 + (8 << 20),
+        !row.failure &&
+          row.lost + row.repeated + row.reordered === 0 &&
+          memory.second <= (row.kills ? memory.start + kStoreBytes : memory.first * 1.1 + (8 << 20)),
       );
     }
   }

@@ -118,6 +118,8 @@ test('a soak is met where nothing is lost and memory is flat after it settled', 
   assert.equal(verdict({ memory: memory(51e6) }), true);
   assert.equal(verdict({ memory: memory(90e6) }), false);
   assert.equal(verdict({ memory: memory(51e6), lost: 1 }), false);
+  assert.equal(verdict({ memory: memory(90e6), kills: 1 }), true);
+  assert.equal(verdict({ memory: memory(270e6), kills: 1 }), false);
   assert.equal(verdict({ memory: memory(51e6), failure: '3 streams ended' }), false);
 });
 
