@@ -145,9 +145,15 @@ void Gateway::on_request(ConnectionId id, const HttpRequest& request) {
     case OriginPolicy::Verdict::allowed:
       break;
     case OriginPolicy::Verdict::bad_host:
-      return refuse(id, fail(Code::forbidden, "this server is not known by that Host: see origins.allow"));
+      return refuse(id,
+                    fail(Code::forbidden, c.has(Connection::kOperators)
+                                              ? "the operators' listener is asked by address or localhost"
+                                              : "this server is not known by that Host: see origins.allow"));
     case OriginPolicy::Verdict::foreign_origin:
-      return refuse(id, fail(Code::forbidden, "pages of that origin may not come here: see origins.allow"));
+      return refuse(id,
+                    fail(Code::forbidden, c.has(Connection::kOperators)
+                                              ? "pages of other origins may not ask the operators' listener"
+                                              : "pages of that origin may not come here: see origins.allow"));
   }
   std::string fields;
   if (request.method == HttpMethod::options) {

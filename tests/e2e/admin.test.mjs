@@ -377,7 +377,7 @@ test('twinctl: tables, JSON, errors that say what to do, exit codes', async () =
 
     const gone = await ctlFails(own, 'kick', 'ann');
     assert.equal(gone.code, 1);
-    assert.match(gone.stderr, /nobody of that name has a stream/);
+    assert.match(gone.stderr, /nobody of that name has a stream now \(not_found\)\.\n$/);
     const token = await ctlFails(own, 'stats', '--token', 'wrong');
     assert.equal(token.code, 1);
     assert.match(token.stderr, /admin\.token/);

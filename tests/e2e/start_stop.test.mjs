@@ -211,13 +211,23 @@ test('while it drains: readiness says so, new streams are sent away in their own
   }
 });
 
-test('SIGHUP says what it cannot do and changes nothing', async () => {
-  const server = await Server.start();
+test('SIGHUP says what it cannot do and changes nothing', () => withDirectory(async (path) => {
+  const file = join(path, 'twinwire.toml');
+  await writeFile(file, '[typing]\nclear_ms = 5000\n');
+  const server = await Server.start({ args: ['--config', file] });
   try {
-    process.kill(server.pid, 'SIGHUP');
-    for (let tries = 0; !/SIGHUP/.test(server.log); ++tries, await sleep(20)) assert.ok(tries < 200);
-    await sendMany(server, 'w', 'r', 'on', 3);
+    const hang = async (text, sentence) => {
+      await writeFile(file, text);
+      process.kill(server.pid, 'SIGHUP');
+      for (let tries = 0; !sentence.test(server.log); ++tries, await sleep(20)) assert.ok(tries < 200, server.log);
+      await sendMany(server, 'w', 'r', 'on', 3);
+    };
+    await hang('[typing]\nclear_ms = 7000\n', /need a restart: typing\.clear_ms$/m);
+    // Tables count as well as words.
+    await hang('[typing]\nclear_ms = 5000\n[sse]\nnames = { "typing" = "tippt" }\n', /need a restart: sse\.names$/m);
+    await hang('[typing]\nclear_ms = 5000\n[routes]\n"/old" = "/api/events"\n', /need a restart: the tables of bridges/);
+    await hang('[typing]\nclear_ms = never\n', /SIGHUP: .*twinwire\.toml:2.*stays as it was/);
   } finally {
     await server.stop();
   }
-});
+}));

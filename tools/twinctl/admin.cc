@@ -12,6 +12,7 @@
 #include "bench/client/event.h"
 #include "bench/client/sse.h"
 #include "bench/client/text.h"
+#include "tools/twinctl/show.h"
 
 namespace twinwire::ctl {
 namespace {
@@ -109,10 +110,12 @@ Error refusal(const Access& access, int status, const std::string& body) {
   client::JsonReader reader;
   const std::optional<client::Json> json = reader.read(body);
   const std::string_view sentence = json ? client::text_at(*json, "error") : std::string_view();
-  const std::string_view hint = status == 404 ? " Is --url the admin address, not the public one?" : "";
+  // The public listener knows no such path; where the operators' one says 404, it means what was asked for.
+  const bool no_such_path = status == 404 && (sentence.empty() || sentence.starts_with("there is nothing"));
+  const std::string_view hint = no_such_path ? " Is --url the admin address, not the public one?" : "";
   if (!sentence.empty()) {
     return fail(Code::invalid_argument,
-                fmt::format("{} ({}).{}", sentence, client::text_at(*json, "code"), hint));
+                fmt::format("{} ({}).{}", printable(sentence), client::text_at(*json, "code"), hint));
   }
   return fail(Code::invalid_argument, fmt::format("The server answered with status {}.{}", status, hint));
 }

@@ -153,8 +153,9 @@ void draw_log(Picture& p, const Interval& i) {
                            group.value_or(0), microseconds(i.between(&Sample::commit).quantile(0.99)))));
   p.line(p.bold(left("PROCESS", 11)) +
          fmt::format("{:.0f} % of a core, {}", i.cpu() * 100, bytes_text(now.resident_bytes)) +
-         p.dim(fmt::format("  {} rooms, {} sessions without a stream", with_thousands(now.rooms),
-                           with_thousands(now.detached))));
+         p.dim(fmt::format("  {} room{}, {} session{} without a stream", with_thousands(now.rooms),
+                           now.rooms == 1 ? "" : "s", with_thousands(now.detached),
+                           now.detached == 1 ? "" : "s")));
   std::string trouble;
   auto add = [&](double value, const std::string& text) {
     if (value > 0) trouble.append(trouble.empty() ? "" : ", ").append(text);

@@ -60,10 +60,11 @@ RevocationFile::~RevocationFile() {
 }
 
 bool RevocationFile::append(const Revocations::Entry& entry) {
-  // Behind a line that was cut off goes a line end first, so that it takes no other with it.
-  std::string line = (cut_.load(std::memory_order_relaxed) ? "\n" : "") + line_of(entry);
-  bool written = write_all(file_, line);
-  cut_.store(!written, std::memory_order_relaxed);
+  std::lock_guard lock(writing_);
+  off_t end = lseek(file_, 0, SEEK_END);
+  bool written = write_all(file_, line_of(entry));
+  // A part of a line would take the next one with it, or be the line of somebody else.
+  if (!written) (void)!ftruncate(file_, end);
   uint64_t one = 1;
   (void)!write(wanted_, &one, sizeof one);
   return written;

@@ -3,8 +3,8 @@
 // started; append() from any thread: it writes without waiting for the disk, which sync() does on main's.
 #pragma once
 
-#include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "core/revocations.h"
@@ -28,7 +28,7 @@ class RevocationFile {
  private:
   RevocationFile(int file, int wanted) : file_(file), wanted_(wanted) {}
   const int file_, wanted_;
-  std::atomic<bool> cut_{false};  // the last line may lack its end
+  std::mutex writing_;
 };
 
 }  // namespace twinwire
