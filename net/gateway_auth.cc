@@ -55,6 +55,8 @@ Result<Identity> Gateway::identify(const HttpRequest& request, Query& query, std
     if (user.empty() && !request.body.empty()) user = text_member(request.body, "id").value_or(std::string());
   }
   auto header = request.field("authorization");
+  // Another scheme is another's: a proxy in front may ask for a password of its own.
+  if (header && !equals_ignoring_case(header->substr(0, 7), "bearer ")) header.reset();
   auto key = request.field("x-api-key");
   std::string_view cookie;
   if (!config_.auth.cookie.empty()) cookie = cookie_value(request, config_.auth.cookie);
@@ -66,7 +68,7 @@ Result<Identity> Gateway::identify(const HttpRequest& request, Query& query, std
   credentials.user_id = user;
   if (!body_token.empty()) {
     credentials.token = body_token;
-  } else if (header && equals_ignoring_case(header->substr(0, 7), "bearer ")) {
+  } else if (header) {
     credentials.token = trim_http(header->substr(7));
   } else if (key) {
     credentials.api_key = *key;
