@@ -195,7 +195,7 @@ Result<Identity> Gateway::operator_identity(const HttpRequest& request) const {
 // A stream of one room that counts as nobody's presence.
 void Gateway::on_operator_tail(ConnectionId id, const HttpRequest& request) {
   Query query(request.query);
-  auto stream = stream_request(request, Form::sse);
+  auto stream = stream_request(request, query, Form::sse);
   if (!stream) return refuse(id, stream.error());
   for (std::string& room : query.list("room")) {
     if (auto ok = check_name("room", room, names_.room_name_bytes); !ok) return refuse(id, ok.error());

@@ -143,7 +143,7 @@ class Gateway final : public SocketHandler, public Transport {
 
   // ---- gateway_streams.cc ----
   void fill_from_bridge(StreamRequest& stream) const;
-  Result<StreamRequest> stream_request(const HttpRequest& request, Form form) const;
+  Result<StreamRequest> stream_request(const HttpRequest& request, Query& query, Form form) const;
   void on_events(ConnectionId id, const HttpRequest& request);
   void begin_sse(ConnectionId id, StreamRequest stream);
   void refuse_sse(ConnectionId id, Code code);

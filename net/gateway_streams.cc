@@ -53,10 +53,9 @@ std::string bye_json(Code code, std::string_view reason, bool reconnect, uint32_
 }  // namespace
 
 // Everything of a stream's query but who asks.
-Result<StreamRequest> Gateway::stream_request(const HttpRequest& request, Form form) const {
+Result<StreamRequest> Gateway::stream_request(const HttpRequest& request, Query& query, Form form) const {
   StreamRequest stream;
   stream.form = form;
-  Query query(request.query);
   for (std::string& room : query.list("rooms")) {
     if (stream.rooms.size() > config_.limits.rooms_per_stream) break;  // too many already, whatever follows
     if (auto ok = check_name("rooms", room, names_.room_name_bytes); !ok) return ok.error();
@@ -139,7 +138,7 @@ void Gateway::on_events(ConnectionId id, const HttpRequest& request) {
   Query query(request.query);
   auto who = identify_reader(request, query);
   if (!who) return refuse(id, who.error());
-  auto stream = stream_request(request, Form::sse);
+  auto stream = stream_request(request, query, Form::sse);
   if (!stream) return refuse(id, stream.error());
   stream->who = std::move(*who);
   begin_sse(id, std::move(*stream));
@@ -184,7 +183,7 @@ void Gateway::on_poll(ConnectionId id, const HttpRequest& request) {
   Query query(request.query);
   auto who = identify_reader(request, query);
   if (!who) return refuse(id, who.error());
-  auto stream = stream_request(request, Form::poll);
+  auto stream = stream_request(request, query, Form::poll);
   if (!stream) return refuse(id, stream.error());
   stream->who = std::move(*who);
   Connection& c = at(id);
@@ -213,9 +212,9 @@ void Gateway::on_websocket(ConnectionId id, const HttpRequest& request) {
   if (handshake.status != 101) return refuse_handshake(id, handshake);
   Code away = Code::ok;
   if (turned_away(id, away)) return refuse(id, fail(away, "come back a little later"));
-  auto stream = stream_request(request, Form::ws);
-  if (!stream) return refuse(id, stream.error());
   Query query(request.query);
+  auto stream = stream_request(request, query, Form::ws);
+  if (!stream) return refuse(id, stream.error());
   bool brought = false;
   auto who = identify_reader(request, query, &brought);
   // Who brings nothing may still send an `auth` message.

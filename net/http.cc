@@ -1,8 +1,7 @@
 #include "net/http.h"
 
-#include <string.h>
-
 #include <algorithm>
+#include <array>
 
 namespace twinwire {
 namespace {
@@ -12,10 +11,28 @@ constexpr size_t kKeptMemory = 4096;   // what reset() lets a reader keep
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
-bool is_tchar(char c) {
-  if ((c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z')) return true;
-  return c != 0 && strchr("!#$%&'*+-.^_`|~", c) != nullptr;
+// Whether each of the 256 bytes is one of a kind: one look a byte, since heads are made of hundreds.
+using Kind = std::array<bool, 256>;
+
+constexpr Kind token_bytes() {
+  Kind kind{};
+  for (char c = '0'; c <= '9'; c++) kind[static_cast<unsigned char>(c)] = true;
+  for (char c = 'a'; c <= 'z'; c++) kind[static_cast<unsigned char>(c)] = true;
+  for (char c = 'A'; c <= 'Z'; c++) kind[static_cast<unsigned char>(c)] = true;
+  for (char c : std::string_view("!#$%&'*+-.^_`|~")) kind[static_cast<unsigned char>(c)] = true;
+  return kind;
 }
+
+constexpr Kind host_bytes() {
+  Kind kind{};
+  for (size_t byte = 0x21; byte < 0x7f; byte++) kind[byte] = true;
+  for (char c : std::string_view("@/\\?#,\"<>{}|^`")) kind[static_cast<unsigned char>(c)] = false;
+  return kind;
+}
+
+constexpr Kind kTokenBytes = token_bytes(), kHostBytes = host_bytes();
+
+bool is_tchar(char c) { return kTokenBytes[static_cast<unsigned char>(c)]; }
 
 // field-vchar, SP, HTAB (RFC 9110, 5.5): no other control characters anywhere in a value.
 bool is_field_value(std::string_view value) {
@@ -34,10 +51,8 @@ int hex_digit(char c) {
 // uri-host [ ":" port ], loosely: no spaces, no user information, digits behind the last colon (RFC
 // 9110, 7.2).
 bool is_host(std::string_view host) {
-  for (char c : host) {
-    auto byte = static_cast<unsigned char>(c);
-    if (byte <= 0x20 || byte >= 0x7f || strchr("@/\\?#,\"<>{}|^`", c) != nullptr) return false;
-  }
+  for (char c : host)
+    if (!kHostBytes[static_cast<unsigned char>(c)]) return false;
   size_t bracket = host.rfind(']');
   if (!host.empty() && (host[0] == '[') != (bracket != std::string_view::npos)) return false;
   size_t colon = host.find(':', bracket == std::string_view::npos ? 0 : bracket);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include <algorithm>
+
 namespace twinwire {
 namespace {
 
@@ -22,6 +24,7 @@ std::string_view cut(std::string_view& rest, char separator) {
 }  // namespace
 
 std::optional<std::string> percent_decode(std::string_view text) {
+  if (text.find_first_of("%+") == std::string_view::npos) return std::string(text);
   std::string out;
   out.reserve(text.size());
   for (size_t i = 0; i < text.size(); i++) {
@@ -58,18 +61,27 @@ std::string percent_encode(std::string_view text) {
   return out;
 }
 
+Query::Query(std::string_view text) {
+  if (text.empty()) return;
+  pairs_.reserve(static_cast<size_t>(std::count(text.begin(), text.end(), '&')) + 1);
+  while (!text.empty()) {
+    std::string_view value = cut(text, '&');
+    std::string_view name = cut(value, '=');
+    encoded_names_ = encoded_names_ || name.find_first_of("%+") != std::string_view::npos;
+    pairs_.push_back({name, value});
+  }
+}
+
 template <typename F>
 void Query::each(std::string_view name, F&& f) {
-  for (std::string_view rest = text_; !rest.empty();) {
-    std::string_view value = cut(rest, '&');
-    std::string_view key = cut(value, '=');
-    bool matches = key == name;
-    if (!matches && key.find_first_of("%+") != std::string_view::npos) {
-      auto decoded = percent_decode(key);
+  for (const Pair& pair : pairs_) {
+    bool matches = pair.name == name;
+    if (!matches && encoded_names_ && pair.name.find_first_of("%+") != std::string_view::npos) {
+      auto decoded = percent_decode(pair.name);
       if (!decoded) malformed_ = true;
       matches = decoded && *decoded == name;
     }
-    if (matches && !f(value)) return;
+    if (matches && !f(pair.value)) return;
   }
 }
 

@@ -17,7 +17,7 @@ std::string percent_encode(std::string_view text);
 
 class Query {
  public:
-  explicit Query(std::string_view text) : text_(text) {}
+  explicit Query(std::string_view text);
 
   // The first value of that name, decoded. Malformed encoding counts as absent and makes malformed() true.
   std::optional<std::string> value(std::string_view name);
@@ -27,10 +27,14 @@ class Query {
   bool malformed() const { return malformed_; }
 
  private:
+  struct Pair {
+    std::string_view name, value;  // still encoded
+  };
   template <typename F>
   void each(std::string_view name, F&& f);
 
-  std::string_view text_;
+  std::vector<Pair> pairs_;  // cut once: a stream's request is asked for a dozen names
+  bool encoded_names_ = false;
   bool malformed_ = false;
 };
 

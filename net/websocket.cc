@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "core/event.h"
+#include "core/status.h"
 
 namespace twinwire {
 namespace {
@@ -21,6 +22,26 @@ bool may_be_sent(uint16_t code) {
 }
 
 bool is_control(uint8_t opcode) { return (opcode & 8) != 0; }
+
+// OpenSSL's SHA1() looks the algorithm up by its name each time, which takes longer than the digest. A context
+// that has it is begun anew without.
+class Sha1 {
+ public:
+  Sha1() : context_(EVP_MD_CTX_new()) { TW_CHECK(EVP_DigestInit_ex(context_, EVP_sha1(), nullptr) == 1); }
+  ~Sha1() { EVP_MD_CTX_free(context_); }
+  Sha1(const Sha1&) = delete;
+  Sha1& operator=(const Sha1&) = delete;
+
+  void digest(std::string_view text, unsigned char out[SHA_DIGEST_LENGTH]) {
+    bool done = EVP_DigestInit_ex(context_, nullptr, nullptr) == 1 &&
+                EVP_DigestUpdate(context_, text.data(), text.size()) == 1 &&
+                EVP_DigestFinal_ex(context_, out, nullptr) == 1;
+    TW_CHECK(done);
+  }
+
+ private:
+  EVP_MD_CTX* const context_;
+};
 
 }  // namespace
 
@@ -230,7 +251,8 @@ WsHandshake check_ws_handshake(const HttpRequest& request) {
   std::string text(key);
   text += "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";  // 1.3
   unsigned char digest[SHA_DIGEST_LENGTH];
-  SHA1(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
+  thread_local Sha1 sha1;
+  sha1.digest(text, digest);
   unsigned char encoded[32];
   int size = EVP_EncodeBlock(encoded, digest, sizeof digest);
   result.accept.assign(reinterpret_cast<const char*>(encoded), static_cast<size_t>(size));

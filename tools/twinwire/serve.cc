@@ -45,7 +45,7 @@ class SystemClock final : public Clock {
   }
 };
 
-// OpenSSL's generator, a few numbers at a time.
+// OpenSSL's generator, many numbers at a time.
 class SystemRandom final : public Random {
  public:
   uint64_t next() override {
@@ -57,7 +57,7 @@ class SystemRandom final : public Random {
   }
 
  private:
-  static constexpr size_t kBuffered = 32;
+  static constexpr size_t kBuffered = 256;  // a call costs as much for these as for a few
   uint64_t numbers_[kBuffered];
   size_t used_ = kBuffered;
 };
