@@ -68,6 +68,41 @@ Result<EventRef> add_member(Shard& home, Room& room, const Name& user, const Nam
   return event;
 }
 
+// Runs `then` once each of `users` is known to have room in their list for this one; who has none is named in
+// the refusal, and nobody becomes a member.
+void with_room_left(Shard& shard, const std::shared_ptr<Command>& command, RoomId room,
+                    const std::vector<Name>& users, std::function<void(Shard&)> then) {
+  struct Asking {
+    size_t due;
+    Code code = Code::ok;
+    Name user;  // whom `code` is about
+  };
+  auto asking = std::make_shared<Asking>(Asking{users.size(), Code::ok, {}});
+  if (users.empty()) return then(shard);
+  for (const Name& user : users) {
+    shard.ask<Code>(
+        shard.home_of(shard.inbox_id(user)),
+        [user, room](Shard& home, Answer<Code> answer) {
+          home.homes().may_gain(user, room, std::move(answer));
+        },
+        [asking, command, user, then](Shard& asker, Code code) {
+          if (code != Code::ok && asking->code == Code::ok) {
+            asking->code = code;
+            asking->user = user;
+          }
+          if (--asking->due > 0) return;
+          if (asking->code == Code::ok) return then(asker);
+          std::string who = json_string(asking->user.text());
+          if (asking->code != Code::limit_exceeded)
+            return refuse(asker, *command, asking->code,
+                          "the rooms of " + who + " cannot be read now; try again shortly");
+          refuse(asker, *command, asking->code,
+                 who + " is a member of " + std::to_string(asker.config().limits.rooms_per_user) +
+                     " rooms already, which is as many as a user may be");
+        });
+  }
+}
+
 }  // namespace
 
 // ---- rooms.join ----
@@ -108,25 +143,27 @@ void join_at_home(Shard& shard, Command command, std::optional<Gained> gained) {
 // Durable, for all the user's sessions; the session that asked has the room from the answer's lastEventId on.
 void rooms_join(Shard& shard, Command command) {
   auto kept = std::make_shared<Command>(std::move(command));
-  ShardIndex home = shard.home_of(shard.room_id(room_of(*kept)));
-  auto join = [kept, home](Shard& from, std::optional<Gained> gained) {
-    from.post(home, [kept, gained](Shard& there) { join_at_home(there, std::move(*kept), gained); });
-  };
-  uint32_t session = kept->session.none() ? kNone : shard.sessions().find(kept->session);
-  if (session == kNone || shard.sessions().at(session).user != kept->who.user ||
-      shard.sessions().at(session).state == SessionState::detached)
-    return join(shard, std::nullopt);
-  shard.sessions().follow_by_command(
-      session, room_of(*kept), [kept, join](Shard& host, const JoinAnswer& answer) {
-        if (answer.code == Code::limit_exceeded)
-          return refuse(host, *kept, Code::limit_exceeded, "the stream follows too many rooms already");
-        if (answer.code == Code::forbidden)
-          return refuse(host, *kept, Code::forbidden, refusal_of(Right::read));
-        // Only a stream that gains the room now has a place where it begins: one that had it may just be
-        // losing it.
-        bool gains = answer.code == Code::ok && !answer.followed;
-        join(host, gains ? std::optional(Gained{host.index(), answer.cut}) : std::nullopt);
-      });
+  with_room_left(shard, kept, shard.room_id(room_of(*kept)), {kept->who.user}, [kept](Shard& here) {
+    ShardIndex home = here.home_of(here.room_id(room_of(*kept)));
+    auto join = [kept, home](Shard& from, std::optional<Gained> gained) {
+      from.post(home, [kept, gained](Shard& there) { join_at_home(there, std::move(*kept), gained); });
+    };
+    uint32_t session = kept->session.none() ? kNone : here.sessions().find(kept->session);
+    if (session == kNone || here.sessions().at(session).user != kept->who.user ||
+        here.sessions().at(session).state == SessionState::detached)
+      return join(here, std::nullopt);
+    here.sessions().follow_by_command(
+        session, room_of(*kept), [kept, join](Shard& host, const JoinAnswer& answer) {
+          if (answer.code == Code::limit_exceeded)
+            return refuse(host, *kept, Code::limit_exceeded, "the stream follows too many rooms already");
+          if (answer.code == Code::forbidden)
+            return refuse(host, *kept, Code::forbidden, refusal_of(Right::read));
+          // Only a stream that gains the room now has a place where it begins: one that had it may just be
+          // losing it.
+          bool gains = answer.code == Code::ok && !answer.followed;
+          join(host, gains ? std::optional(Gained{host.index(), answer.cut}) : std::nullopt);
+        });
+  });
 }
 
 // ---- rooms.leave, rooms.remove ----
@@ -175,13 +212,10 @@ void rooms_remove(Shard& shard, Command command) {
 
 // ---- rooms.invite ----
 
-void rooms_invite(Shard& shard, Command command) {
+namespace {
+
+void invite_at_home(Shard& shard, Command command) {
   at_room(shard, std::move(command), [](Shard& home, Room& room, Command& asked) {
-    if (home.homes().waits_behind(room, asked)) return;
-    if (room.kind == RoomKind::direct)
-      return refuse(home, asked, Code::conflict, "a direct room is its two users': create a group instead");
-    if (asked.args.list().empty())
-      return refuse(home, asked, Code::invalid_argument, "'users' must name somebody");
     std::string added = "\"added\":[";
     bool any = false;
     for (const std::string& name : asked.args.list()) {
@@ -198,6 +232,26 @@ void rooms_invite(Shard& shard, Command command) {
     std::string fields = "\"room\":" + Homes::room_json(room, true) + "," + added + "]";
     if (!any) return accept(home, asked, fields);
     Homes::answer_when_stored(room, std::move(asked), std::move(fields));
+  });
+}
+
+}  // namespace
+
+void rooms_invite(Shard& shard, Command command) {
+  at_room(shard, std::move(command), [](Shard& home, Room& room, Command& asked) {
+    if (home.homes().waits_behind(room, asked)) return;
+    if (room.kind == RoomKind::direct)
+      return refuse(home, asked, Code::conflict, "a direct room is its two users': create a group instead");
+    if (asked.args.list().empty())
+      return refuse(home, asked, Code::invalid_argument, "'users' must name somebody");
+    std::vector<Name> users;
+    for (const std::string& name : asked.args.list()) {
+      Name user(asked.who.user.tenant(), name);
+      if (!room.is_member(user)) users.push_back(std::move(user));
+    }
+    auto kept = std::make_shared<Command>(std::move(asked));
+    with_room_left(home, kept, room.id, users,
+                   [kept](Shard& there) { invite_at_home(there, std::move(*kept)); });
   });
 }
 
@@ -364,9 +418,13 @@ void rooms_create(Shard& shard, Command command) {
   wanted.members.push_back(command.who.user);
   for (const std::string& other : others) wanted.members.emplace_back(tenant, other);
   auto kept = std::make_shared<Command>(std::move(command));
-  shard.post(shard.home_of(shard.room_id(wanted.name)), [kept, wanted](Shard& home) {
-    home.homes().with_room(home.room_id(wanted.name), wanted.name, kept,
-                           [&home, kept, wanted](Room& room) { create_at_home(home, room, *kept, wanted); });
+  RoomId id = shard.room_id(wanted.name);
+  with_room_left(shard, kept, id, wanted.members, [kept, wanted, id](Shard& here) {
+    here.post(here.home_of(id), [kept, wanted, id](Shard& home) {
+      home.homes().with_room(id, wanted.name, kept, [&home, kept, wanted](Room& room) {
+        create_at_home(home, room, *kept, wanted);
+      });
+    });
   });
 }
 

@@ -223,8 +223,13 @@ void add_limits(Table& t, Config::Limits& c) {
            "Milliseconds in which a request head must arrive. Later: 408.");
   t.number("limits.body_timeout_ms", c.body_timeout_ms, 100, 3'600'000,
            "Milliseconds in which a request body must arrive. Later: 408.");
-  t.number("limits.rooms_per_stream", c.rooms_per_stream, 1, 65'536,
-           "Rooms that one stream follows, memberships included. More: `limit_exceeded`.");
+  t.number(
+      "limits.rooms_per_stream", c.rooms_per_stream, 1, 65'536,
+      "Rooms that one stream follows when it opens. More in `rooms=`, or by a command: `limit_exceeded`; "
+      "memberships that do not fit beside those are left out, the oldest first, and `connected` says how "
+      "many.");
+  t.number("limits.rooms_per_user", c.rooms_per_user, 1, 65'536,
+           "Rooms that one user is a member of. One more, whoever makes it: `limit_exceeded`.");
   t.number("limits.history_max", c.history_max, 0, 4096,
            "Most events per room that `history=N` sends; a larger N is cut to it.");
   t.number("limits.batch_events", c.batch_events, 1, 4096,

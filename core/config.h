@@ -98,6 +98,7 @@ struct Config {
     uint32_t head_timeout_ms = 10'000;
     uint32_t body_timeout_ms = 30'000;
     uint32_t rooms_per_stream = 256;
+    uint32_t rooms_per_user = 1024;
     uint32_t history_max = 256;
     uint32_t batch_events = 256;
     uint32_t commands_per_second = 50;

@@ -214,33 +214,49 @@ void Homes::user_loaded(const Name& user, std::unique_ptr<UserRecord> record) {
   if (uint32_t index = find_user(user); index != kNone && record->failed) drop_user_if_unused(index);
 }
 
-void Homes::with_user(const Name& user, std::function<void(UserHome&)> use, bool must) {
+// Of one that is not in memory reading begins here, if there can be anything to read.
+UserHome& Homes::user_home(const Name& user) {
   uint32_t index = find_user(user);
   UserHome& home = index != kNone ? users_[index] : make_user(user);
   if (home.load_failed() && !home.loading()) load_user(home);
+  return home;
+}
+
+void Homes::with_user(const Name& user, std::function<void(UserHome&)> use, bool must) {
+  UserHome& home = user_home(user);
   if (home.loading()) return home.known->when_loaded.push_back({std::move(use), must});
   use(home);
 }
 
 void Homes::join_user(const Identity& who, ShardIndex joiner, Answer<UserAnswer> answer) {
   with_user(who.user, [this, who, joiner, answer](UserHome& home) {
-    UserAnswer out;
-    // Whoever comes after the place at which the user's streams were ended must not slip past it.
-    if (shard_.engine().revocations().refuses(who)) {
-      out.code = Code::unauthenticated;
-      return answer(shard_, std::move(out));
-    }
-    if (home.load_failed()) {
-      out.code = Code::storage_unavailable;
-      return answer(shard_, std::move(out));
-    }
-    home.mask |= mask_of(joiner);
-    if (auto it = rooms_.find(shard_.inbox_id(home.user)); it != rooms_.end()) it->second->mask = home.mask;
-    out.cut = cut();
-    out.inbox_last_kept = home.inbox_last_kept();
-    if (home.known) out.memberships = home.known->memberships;
-    answer(shard_, std::move(out));
+    answer(shard_, join_loaded(home, who, shard_.inbox_id(home.user), joiner));
   });
+}
+
+std::optional<UserAnswer> Homes::join_known_user(const Identity& who, RoomId inbox, ShardIndex joiner) {
+  UserHome& home = user_home(who.user);
+  if (home.loading()) return std::nullopt;
+  return join_loaded(home, who, inbox, joiner);
+}
+
+UserAnswer Homes::join_loaded(UserHome& home, const Identity& who, RoomId inbox, ShardIndex joiner) {
+  UserAnswer out;
+  // Whoever comes after the place at which the user's streams were ended must not slip past it.
+  if (shard_.engine().revocations().refuses(who)) {
+    out.code = Code::unauthenticated;
+    return out;
+  }
+  if (home.load_failed()) {
+    out.code = Code::storage_unavailable;
+    return out;
+  }
+  home.mask |= mask_of(joiner);
+  if (auto it = rooms_.find(inbox); it != rooms_.end()) it->second->mask = home.mask;
+  out.cut = cut();
+  out.inbox_last_kept = home.inbox_last_kept();
+  if (home.known) out.memberships = home.known->memberships;
+  return out;
 }
 
 void Homes::leave_user(const Name& user, ShardIndex leaver) {
@@ -254,6 +270,28 @@ void Homes::leave_user(const Name& user, ShardIndex leaver) {
   home.mask &= ~mask_of(leaver);
   if (auto it = rooms_.find(shard_.inbox_id(user)); it != rooms_.end()) it->second->mask = home.mask;
   drop_user_if_unused(index);
+}
+
+void Homes::may_gain(const Name& user, RoomId room, Answer<Code> answer) {
+  with_user(user, [this, room, answer](UserHome& home) {
+    Code code = home.load_failed() ? Code::storage_unavailable : Code::ok;
+    if (code == Code::ok && home.known) {
+      const auto& list = home.known->memberships;
+      bool there = std::any_of(list.begin(), list.end(), [&](const Membership& m) { return m.room == room; });
+      if (!there && list.size() >= shard_.config().limits.rooms_per_user) code = Code::limit_exceeded;
+    }
+    answer(shard_, code);
+    // Of a user whom nobody hosts nothing may be left behind.
+    if (home.mask == 0) drop_user_later(home.user);
+  });
+}
+
+// When the present use of it is over.
+void Homes::drop_user_later(const Name& user) {
+  shard_.soon([user](Shard& shard) {
+    Homes& self = shard.homes();
+    if (uint32_t index = self.find_user(user); index != kNone) self.drop_user_if_unused(index);
+  });
 }
 
 // A user whom nobody hosts is forgotten once the inbox is settled: the store then knows all that memory knew.

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -90,7 +91,13 @@ class Homes {
                  Answer<JoinAnswer> answer);
   void leave_room(RoomId room, ShardIndex leaver);
   void join_user(const Identity& who, ShardIndex joiner, Answer<UserAnswer> answer);
+  // The same at once, where the user's list is in memory or never was anywhere; else nothing has been done.
+  std::optional<UserAnswer> join_known_user(const Identity& who, RoomId inbox, ShardIndex joiner);
   void leave_user(const Name& user, ShardIndex leaver);
+  // Whether the user's list has a place for this room, or holds it already; runs on the user's home.
+  // limit_exceeded, or storage_unavailable where the list cannot be read. Two rooms that ask at once may both
+  // be told yes: the bound is kept to within what is asked at the same time.
+  void may_gain(const Name& user, RoomId room, Answer<Code> answer);
   void read(const Name& room_name, const ReadRequest& request,
             Answer<std::shared_ptr<const ReadAnswer>> answer);
   void presence(std::vector<PresenceDelta> deltas);
@@ -209,8 +216,11 @@ class Homes {
                        const Answer<std::shared_ptr<const ReadAnswer>>& answer);
   uint32_t find_user(const Name& user) const;
   UserHome& make_user(const Name& user);
+  UserHome& user_home(const Name& user);
+  UserAnswer join_loaded(UserHome& home, const Identity& who, RoomId inbox, ShardIndex joiner);
   void load_user(UserHome& home);
   void drop_user_if_unused(uint32_t index);
+  void drop_user_later(const Name& user);
   void read_loaded(Room& room, const ReadRequest& request, Answer<std::shared_ptr<const ReadAnswer>> answer);
   Sequence cut();
   void admit_new(Room& room, Command command, const EventDraft& draft, AnswerShape shape,
@@ -238,6 +248,7 @@ class Homes {
                     const std::function<void(Room&, const FoundMessage&)>& then);
   void tell_unsaved(Room& room, const Event& event);
   void trim_tail(Room& room, Sequence durable);
+  void count_present(Room& room, const Name& user, int32_t sessions);
   void tell_presence(Room& room);
   void tell_typing(Room& room, const Name& user, bool is_typing);
   void tell_receipts(Room& room);

@@ -349,6 +349,32 @@ void Homes::settle_stored(Room& room, Unsettled& done) {
   }
 }
 
+namespace {
+
+// What told a user of a new room of theirs could not be stored. A stream that was opening or read behind has not
+// seen it, and would follow the room without a word: it is told once more, if the membership stands.
+void tell_gain_again(Shard& home, const Event& event) {
+  if (event.type() != "room.member_added" && event.type() != "room.created") return;
+  Name user(event.room_name().tenant(), event.room_name().text().substr(1));
+  Homes::InboxEvent again{user, std::string(event.type()), std::string(event.shown_room()),
+                          std::string(event.data())};
+  again.by = event.user();
+  again.exclude_session = event.exclude_session();
+  home.homes().with_user(
+      user,
+      [&home, again](UserHome& known) {
+        const std::vector<Membership> none;
+        const auto& list = known.known ? known.known->memberships : none;
+        bool stands = std::any_of(list.begin(), list.end(), [&](const Membership& m) {
+          return m.room_name.text() == again.shown_room;
+        });
+        if (stands) home.homes().publish_inbox(again);
+      },
+      true);
+}
+
+}  // namespace
+
 void Homes::settle_unsaved(Room& room, Unsettled& done) {
   shard_.metrics().unsaved++;
   Error error = fail(Code::storage_unavailable, "the message could not be stored and has been withdrawn");
@@ -364,7 +390,10 @@ void Homes::settle_unsaved(Room& room, Unsettled& done) {
   }
   room.tail.remove_if([&](const EventRef& event) { return event->sequence() == done.event->sequence(); });
   withdraw_effect(room, done);
-  if (room.kind != RoomKind::inbox) tell_unsaved(room, *done.event);
+  if (room.kind == RoomKind::inbox)
+    tell_gain_again(shard_, *done.event);
+  else
+    tell_unsaved(room, *done.event);
 }
 
 // What an event means for its room once it is stored, beyond what it meant when it was published.
@@ -537,10 +566,7 @@ void Homes::end_user(const Name& user, Ending why, Answer<Sequence> answer) {
   with_user(user, [this, why, answer](UserHome& home) {
     if (home.mask == 0) {
       answer(shard_, Sequence{0});
-      return shard_.soon([user = home.user](Shard& shard) {
-        Homes& self = shard.homes();
-        if (uint32_t index = self.find_user(user); index != kNone) self.drop_user_if_unused(index);
-      });
+      return drop_user_later(home.user);
     }
     InboxEvent event{home.user,        why == Ending::revoked ? "revoked" : "kicked", "", "{}", false,
                      EventKind::ending};

@@ -74,26 +74,36 @@ void Homes::wants_timer(Room& room) {
 
 void Homes::presence(std::vector<PresenceDelta> deltas) {
   for (PresenceDelta& delta : deltas) {
+    auto known = rooms_.find(delta.room);
+    if (known != rooms_.end() && known->second->loaded) {
+      count_present(*known->second, delta.user, delta.sessions);
+      continue;
+    }
     with_room(delta.room, delta.room_name, [this, user = delta.user, sessions = delta.sessions](Room& room) {
-      if (!presence_on(room)) return;
-      uint32_t before = room.present.sessions(user);
-      // A session's going may overtake its coming only within one batch, so the sum never falls below zero.
-      auto now = static_cast<uint32_t>(std::max<int64_t>(0, int64_t{before} + sessions));
-      room.present.set_sessions(user, now);
-      bool now_present = now > 0;
-      if (!now_present) end_media(room, user);
-      if ((before > 0) == now_present) return;
-      std::string name(user.text());
-      auto change = now_present ? Room::Change::joined : Room::Change::left;
-      auto known = room.presence_changes.find(name);
-      if (known != room.presence_changes.end() && known->second != change &&
-          known->second != Room::Change::updated)
-        room.presence_changes.erase(known);  // came and went between two tellings
-      else
-        room.presence_changes[name] = change;
-      wants_timer(room);
+      count_present(room, user, sessions);
     });
   }
+}
+
+// So many sessions of the user came, or went.
+void Homes::count_present(Room& room, const Name& user, int32_t sessions) {
+  if (!presence_on(room)) return;
+  uint32_t before = room.present.sessions(user);
+  // A session's going may overtake its coming only within one batch, so the sum never falls below zero.
+  auto now = static_cast<uint32_t>(std::max<int64_t>(0, int64_t{before} + sessions));
+  room.present.set_sessions(user, now);
+  bool now_present = now > 0;
+  if (!now_present) end_media(room, user);
+  if ((before > 0) == now_present) return;
+  std::string name(user.text());
+  auto change = now_present ? Room::Change::joined : Room::Change::left;
+  auto known = room.presence_changes.find(name);
+  if (known != room.presence_changes.end() && known->second != change &&
+      known->second != Room::Change::updated)
+    room.presence_changes.erase(known);  // came and went between two tellings
+  else
+    room.presence_changes[name] = change;
+  wants_timer(room);
 }
 
 void Homes::set_presence_state(Room& room, const Name& user, std::string state) {

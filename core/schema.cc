@@ -85,6 +85,7 @@ constexpr DocMember kConnected[] = {
     {"resumed", "boolean", "Whether that is the client's own."},
     {"heartbeat", "integer", "Seconds between signs of life."},
     {"rooms", "[text]", "What the stream follows."},
+    {"roomsLeftOut", "integer?", "Memberships that it does not, for want of a place."},
 };
 constexpr DocMember kBye[] = {
     {"code", "text", "An error's code, `replaced` or `draining`."},

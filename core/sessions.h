@@ -40,6 +40,7 @@ struct Catchup {
   Sequence base;  // where the stream continued from
   bool resumed = false;
   std::vector<std::string> forbidden;
+  uint32_t rooms_left_out = 0;  // memberships that the stream has no place for
   // one read over all rooms
   bool reading = false;
   bool newest = false;  // the read of history=N
@@ -209,18 +210,21 @@ class Sessions {
   bool follows(const Session& session, RoomId room) const;
 
  private:
-  friend class SessionsForTest;
-  // opening
+  friend class SessionsForTest;  // tests/sim
+  // opening (sessions_open.cc)
   void start(ConnectionId connection, uint32_t generation, StreamRequest request, SessionId id, bool resumed,
              std::vector<PresenceDelta> present);
   uint32_t make_session(SessionId id, const Name& user);
   void user_answered(uint32_t session, const UserAnswer& answer);
+  std::vector<Membership> memberships_followed(Catchup& catchup, const UserAnswer& answer,
+                                               const std::vector<Name>& asked) const;
+  void told_by_list(uint32_t session, RoomId room);
+  Name room_name(std::string_view tenant, std::string_view text) const;
   void follow(uint32_t session, const Name& room, Sequence since, Homes::JoinBy by);
   void ask_join(uint32_t session, uint32_t room, Homes::JoinBy by,
                 std::function<void(Shard&, uint32_t, const JoinAnswer&)> then);
   void join_answered(uint32_t session, const Name& room, const JoinAnswer& answer);
   void connected(uint32_t session);
-  void tell_connected(uint32_t session, Sequence base);
   Sequence base_cursor(Session& session, std::string& reset_reason);
   void settle_presence(uint32_t session);
   void activate(uint32_t session, uint32_t room, const std::function<void(Shard&, JoinAnswer)>& then,
@@ -233,10 +237,18 @@ class Sessions {
   Handle handle(uint32_t session) const { return {sessions_[session].id, sessions_[session].generation}; }
   uint32_t find(const Handle& handle) const;
   SessionId new_session_id();
+  // telling one stream alone (sessions.cc)
+  void tell_connected(uint32_t session, Sequence base);
   void tell_reset(Session& session, std::string_view reason, const std::vector<std::string>& rooms,
                   Sequence at);
   void tell(Session& session, std::string_view type, std::string_view data, bool with_id, Sequence id);
-  // catching up
+  void push_frame(ConnectionId connection, const WireStyle& style, std::string_view type,
+                  std::string_view json, std::string_view id);
+  const std::string& make_json(Form form, const WireStyle& style, std::string_view type,
+                               std::string_view tenant, std::string_view data);
+  void say_bye(ConnectionId connection, std::string_view code, std::string_view reason, int close_code,
+               bool reconnect, uint32_t after_ms);
+  // catching up (sessions_catchup.cc)
   void queue(uint32_t session);
   void step(uint32_t session);
   void read_history(uint32_t session);
@@ -255,7 +267,7 @@ class Sessions {
   void tell_states(uint32_t session, bool fresh);
   void ask_state(uint32_t session, uint32_t local_room, bool fresh);
   void tell_room_state(uint32_t session, const Name& room, const RoomState& state, bool fresh);
-  // delivery
+  // delivery (sessions_deliver.cc)
   static bool wants(const Session& session, const Event& event);
   void deliver_one(uint32_t session, const Event& event);
   void deliver_inbox(const Event& event);
@@ -263,12 +275,12 @@ class Sessions {
   void removed(uint32_t local_room, const Event& event);
   void hold(Session& session, const Event& event);
   void answer_poll(uint32_t session);
-  // identity
+  // identity (sessions_identity.cc)
   bool has_right(uint32_t session, const LocalRoom& room, Right right) const;
   void drop_forbidden(uint32_t session, uint32_t room);
   void look_at_tickets();
   void end_all_of(uint32_t local_user, const Event& event);
-  // following
+  // following (sessions_deliver.cc)
   uint32_t local_room(RoomId id, const Name& name);
   uint32_t find_room(RoomId id) const;
   uint32_t find_local_user(const Name& user) const;
@@ -278,12 +290,10 @@ class Sessions {
   void drop_room_if_unused(uint32_t room);
   void count_present(uint32_t session, uint32_t subscription);
   void queue_presence(PresenceDelta delta) { presence_.push_back(std::move(delta)); }
-  // ending
+  // ending (sessions_end.cc)
   void detach(uint32_t session, bool keep_presence);
   void give_up_presence(Detached& detached);
   void forget(uint32_t session);
-  void say_bye(ConnectionId connection, std::string_view code, std::string_view reason, int close_code,
-               bool reconnect, uint32_t after_ms);
   void unlink_user(uint32_t session);
   void count_stream(const Session& session, Form form, int by);
   void set_state(Session& session, SessionState state);
@@ -339,6 +349,8 @@ class Sessions {
   };
   std::vector<Activation> activations_;  // rooms gained by command, until their cut is consumed
   uint32_t next_generation_ = 1;
+  // What a frame for one stream is made in, kept for its memory.
+  std::string data_, json_, frame_;
   // a delivery that paused inside a member list
   uint32_t paused_room_ = kNone;
   uint32_t paused_at_ = 0;

@@ -57,17 +57,21 @@ void write_sequence(char out[kSequenceDigits], Sequence sequence) {
 }
 
 std::optional<SessionId> SessionId::parse(std::string_view text) {
-  if (text.size() != 32) return std::nullopt;
+  if (text.size() != kTextSize) return std::nullopt;
   auto high = parse_hex(text.substr(0, 16));
   auto low = parse_hex(text.substr(16));
   if (!high || !low) return std::nullopt;
   return SessionId{*high, *low};
 }
 
+void SessionId::write(char out[kTextSize]) const {
+  write_hex(out, high, 16);
+  write_hex(out + 16, low, 16);
+}
+
 std::string SessionId::text() const {
-  std::string out(32, '\0');
-  write_hex(out.data(), high, 16);
-  write_hex(out.data() + 16, low, 16);
+  std::string out(kTextSize, '\0');
+  write(out.data());
   return out;
 }
 

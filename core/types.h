@@ -63,8 +63,10 @@ struct SessionId {
   uint64_t low = 0;
   constexpr auto operator<=>(const SessionId&) const = default;
   bool none() const { return high == 0 && low == 0; }
+  static constexpr size_t kTextSize = 32;
   static std::optional<SessionId> parse(std::string_view text);
   std::string text() const;
+  void write(char out[kTextSize]) const;
 };
 
 // Index of a shard in the engine, 0…63.

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -59,20 +60,26 @@ class Texts final : public Transport {
 
 class CommandEngine {
  public:
-  explicit CommandEngine(const Config& config = {}) : config_(config) {
-    engine_ = std::make_unique<Engine>(log_.parts(config_, clock), std::vector<Transport*>{&sockets},
-                                       std::vector<Random*>{&random_});
+  explicit CommandEngine(const Config& config = {}, const Bounds& bounds = {}) : config_(config) {
+    Engine::Parts parts = log_.parts(config_, clock);
+    parts.bounds = bounds;
+    engine_ =
+        std::make_unique<Engine>(parts, std::vector<Transport*>{&sockets}, std::vector<Random*>{&random_});
   }
 
   Shard& shard() { return engine_->shard(ShardIndex{0}); }
+  Engine& engine() { return *engine_; }
   Durability& durability() { return log_.durability; }
   std::string cursor(uint64_t sequence) { return shard().cursor({sequence}).text(); }
 
   // A stream by WebSocket; its number is the connection's.
   uint32_t open(const std::string& user, std::vector<std::string> rooms = {}) {
+    return open(user, std::move(rooms), StreamRequest());
+  }
+  // The same, with whatever else `request` says.
+  uint32_t open(const std::string& user, std::vector<std::string> rooms, StreamRequest request) {
     uint32_t id = next_connection_++;
     shard().connection_opened(ConnectionId{id}, 1);
-    StreamRequest request;
     request.form = Form::ws;
     request.who.user = Name("t", user);
     request.rooms = std::move(rooms);
@@ -126,6 +133,8 @@ class CommandEngine {
     }
   }
   void write(Outcome outcome = Outcome::stored) { log_.write(outcome); }
+  // The same, with an outcome for each event.
+  void write(const std::function<Outcome(const Event&)>& outcome_of) { log_.write(outcome_of); }
 
   std::vector<std::string>& texts(uint32_t connection) { return sockets.texts[connection]; }
   // How many texts of a stream hold all of `parts`.

@@ -9,7 +9,7 @@ import { Server } from '../support/server.mjs';
 
 let server;
 before(async () => {
-  server = await Server.start({ args: ['--shards', '3', '--limits.rooms_per_stream', '8'] });
+  server = await Server.start({ args: ['--shards', '3', '--limits.rooms_per_stream', '8', '--limits.rooms_per_user', '12'] });
 });
 after(() => server?.stop());
 
@@ -82,24 +82,62 @@ test('a forbidden room is left out of connected and told by reset, and the rest 
   }
 });
 
-test('rooms of a stream are limited, memberships included: in the request at once, else by bye', async () => {
+test('rooms of a stream are limited: too many in the request are refused, and so is one more by a command', async () => {
   const nine = Array.from({ length: 9 }, (_, i) => `n${i}`).join();
   const response = await fetch(`${server.url}/api/events?id=u&rooms=${nine}`);
   assert.equal(response.status, 409);
   assert.equal((await response.json()).code, 'limit_exceeded');
   for (let i = 0; i < 6; ++i) assert.equal((await post(server, 'joiner', 'rooms.join', { room: `mine${i}` })).success, true);
   const fits = ws('id=joiner&rooms=a,b');
-  assert.equal((await fits.event('connected')).data.rooms.length, 8);
+  const connected = (await fits.event('connected')).data;
+  assert.equal(connected.rooms.length, 8);
+  assert.equal('roomsLeftOut' in connected, false);
   // The ninth, by a command, is refused; the stream goes on.
   const ninth = await fits.command('rooms.join', { room: 'mine-too-many' });
   assert.equal(ninth.code, 'limit_exceeded', JSON.stringify(ninth));
   fits.close();
-  const over = ws('id=joiner&rooms=a,b,c');
-  const bye = await over.event('bye');
-  assert.equal(bye.data.code, 'limit_exceeded');
-  assert.equal(bye.data.reconnect, false);
-  await over.until((feed) => feed.closed, 'the close');
-  assert.equal(over.closeCode, 1008);
+});
+
+test('memberships never keep a stream from opening: the newest are followed, and how many are not is told', async () => {
+  // Others make the user a member of more rooms than a stream follows.
+  const groups = [];
+  for (let i = 0; i < 10; ++i) {
+    const made = await post(server, `host${i % 3}`, 'rooms.create', { participantIds: ['crowded'], isGroup: true });
+    assert.equal(made.success, true, JSON.stringify(made));
+    groups.push(made.room.id);
+  }
+  for (const open of [ws, sse]) {
+    const feed = open('id=crowded&rooms=asked');
+    const connected = (await feed.event('connected')).data;
+    assert.deepEqual([...connected.rooms].sort(), ['asked', ...groups.slice(3)].sort());
+    assert.equal(connected.roomsLeftOut, 3);
+    feed.close();
+  }
+  // A room that was left out is followed by naming it.
+  const feed = ws(`id=crowded&rooms=${groups[0]}`);
+  try {
+    assert.ok((await feed.event('connected')).data.rooms.includes(groups[0]));
+    await send(server, 'host0', groups[0], 'after all');
+    assert.deepEqual(await feed.messages(1), ['after all']);
+  } finally {
+    feed.close();
+  }
+});
+
+test('a user is a member of so many rooms: who makes one more is told whose list is full', async () => {
+  for (let i = 0; i < 12; ++i) assert.equal((await post(server, 'full', 'rooms.join', { room: `of-full-${i}` })).success, true);
+  const joined = await post(server, 'full', 'rooms.join', { room: 'one-more' });
+  assert.equal(joined.code, 'limit_exceeded', JSON.stringify(joined));
+  const direct = await post(server, 'other', 'rooms.create', { participantIds: ['full'] });
+  assert.equal(direct.code, 'limit_exceeded');
+  assert.match(direct.error, /"full" is a member of 12 rooms already/);
+  const group = await post(server, 'other', 'rooms.create', { participantIds: ['third'], isGroup: true });
+  const invited = await post(server, 'other', 'rooms.invite', { room: group.room.id, users: ['fourth', 'full'] });
+  assert.equal(invited.code, 'limit_exceeded');
+  const rooms = await post(server, 'fourth', 'rooms.load', {});
+  assert.deepEqual(rooms.rooms, []);
+  assert.equal((await post(server, 'full', 'rooms.leave', { room: 'of-full-0' })).success, true);
+  assert.equal((await post(server, 'other', 'rooms.invite', { room: group.room.id, users: ['full'] })).success, true);
 });
 
 test('retry: differs from stream to stream, and the head leaves before anything happens', async () => {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -78,13 +79,17 @@ class StoredLog {
   }
   // The writer takes what the ring holds; `outcome` is how it ends.
   void write(Outcome outcome = Outcome::stored) {
+    write([outcome](const Event&) { return outcome; });
+  }
+  // The same, with an outcome for each event.
+  void write(const std::function<Outcome(const Event&)>& outcome_of) {
     uint64_t bytes = 0;
     const Sequence before = written_;
     while (const Slot* slot = ring->peek(written_ + 1)) {
       written_ = written_ + 1;
       bytes += slot->bytes;
       if (!slot->kept) continue;
-      slot->event->settle(outcome);
+      slot->event->settle(outcome_of(*slot->event));
       slot->event->release();
     }
     if (written_ == before) return;

@@ -64,6 +64,7 @@ TEST(ConfigTable, DefaultsAreTheProtocols) {
   EXPECT_EQ(c.limits.message_bytes, 64u << 10);
   EXPECT_EQ(c.limits.request_head_bytes, 16u << 10);
   EXPECT_EQ(c.limits.rooms_per_stream, 256u);
+  EXPECT_EQ(c.limits.rooms_per_user, 1024u);
   EXPECT_EQ(c.limits.history_max, 256u);
   EXPECT_EQ(c.limits.room_name_bytes, 128u);
   EXPECT_EQ(c.limits.user_id_bytes, 128u);
