@@ -351,8 +351,8 @@ void Homes::settle_stored(Room& room, Unsettled& done) {
 
 namespace {
 
-// What told a user of a new room of theirs could not be stored. A stream that was opening or read behind has not
-// seen it, and would follow the room without a word: it is told once more, if the membership stands.
+// What told a user of a new room of theirs could not be stored. A stream that was opening or read behind has
+// not seen it, and would follow the room without a word: it is told once more, if the membership stands.
 void tell_gain_again(Shard& home, const Event& event) {
   if (event.type() != "room.member_added" && event.type() != "room.created") return;
   Name user(event.room_name().tenant(), event.room_name().text().substr(1));

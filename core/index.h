@@ -1,7 +1,8 @@
-// Index: finds slab objects by key. Open addressing over 32-bit slab indexes, at most 7/8 full; the keys stay
-// in the objects. Five bytes a slot: the index, and one of the hash, so that a search looks at hardly any
-// object but the one it is for: each is a cache line of its own, and who is new passes several. One thread
-// (the owner's).
+// Index: finds slab objects by key. Open addressing over slab indexes, 4 bytes a slot, at most 7/8 full; the
+// keys stay in the objects. A slot holds six bits of the hash beside the index, so that a search looks at
+// hardly any object but the one it is for: each is a cache line of its own, and a search for who is new
+// passes several. So an index holds at most 2^26 - 1 objects, far more than fit a shard. One thread (the
+// owner's).
 #pragma once
 
 #include <algorithm>
@@ -28,12 +29,14 @@ class Index {
   template <typename Equal>
   uint32_t find(uint32_t hash, Equal&& equal) const {
     if (slots_.empty()) return kNone;
-    for (uint32_t i = hash & mask(); tags_[i] != kNoTag; i = (i + 1) & mask())
-      if (tags_[i] == tag_of(hash) && equal(slots_[i])) return slots_[i];
+    const uint32_t tag = hash & kTagMask;
+    for (uint32_t i = hash & mask(); slots_[i] != kNone; i = (i + 1) & mask())
+      if ((slots_[i] & kTagMask) == tag && equal(slots_[i] & kIndexMask)) return slots_[i] & kIndexMask;
     return kNone;
   }
   // The key must not be there yet.
   void insert(uint32_t hash, uint32_t value) {
+    TW_CHECK(value < kIndexMask);
     if ((count_ + 1) * 8 > slots_.size() * 7) grow();
     place(hash, value);
     count_++;
@@ -41,23 +44,21 @@ class Index {
   // The value must be there.
   void erase(uint32_t hash, uint32_t value) {
     uint32_t hole = hash & mask();
-    while (slots_[hole] != value) hole = (hole + 1) & mask();
+    while (slots_[hole] != slot_of(hash, value)) hole = (hole + 1) & mask();
     for (uint32_t i = (hole + 1) & mask(); slots_[i] != kNone; i = (i + 1) & mask()) {
-      uint32_t ideal = hash_of_(slots_[i]) & mask();
+      uint32_t ideal = hash_of_(slots_[i] & kIndexMask) & mask();
       if (((i - ideal) & mask()) < ((i - hole) & mask())) continue;  // may not move before its own place
       slots_[hole] = slots_[i];
-      tags_[hole] = tags_[i];
       hole = i;
     }
     slots_[hole] = kNone;
-    tags_[hole] = kNoTag;
     count_--;
   }
   uint32_t size() const { return count_; }
   template <typename Visit>
   void for_each(Visit&& visit) const {
-    for (uint32_t value : slots_)
-      if (value != kNone) visit(value);
+    for (uint32_t slot : slots_)
+      if (slot != kNone) visit(slot & kIndexMask);
   }
 
   // Visits what `places` further slots hold. What an erase moves back meanwhile may be missed.
@@ -71,32 +72,29 @@ class Index {
     walk.size = size;
     uint32_t end = walk.at + std::min(places, size - walk.at);
     for (; walk.at < end; walk.at++)
-      if (slots_[walk.at] != kNone) visit(slots_[walk.at]);
+      if (slots_[walk.at] != kNone) visit(slots_[walk.at] & kIndexMask);
     return walk.at == size ? Walked::done : Walked::on;
   }
 
  private:
-  static constexpr uint8_t kNoTag = 0;  // of an empty slot
-  // Bits of the hash that do not choose the place (in tables of up to 2^24 slots).
-  static uint8_t tag_of(uint32_t hash) { return static_cast<uint8_t>(std::max(1u, hash >> 24)); }
+  static constexpr uint32_t kIndexMask = (1u << 26) - 1, kTagMask = ~kIndexMask;
+  // The bits of the hash that a slot holds do not choose its place (in tables of up to 2^26 slots).
+  static uint32_t slot_of(uint32_t hash, uint32_t value) { return (hash & kTagMask) | value; }
   uint32_t mask() const { return static_cast<uint32_t>(slots_.size()) - 1; }
   void place(uint32_t hash, uint32_t value) {
     uint32_t i = hash & mask();
-    while (tags_[i] != kNoTag) i = (i + 1) & mask();
-    slots_[i] = value;
-    tags_[i] = tag_of(hash);
+    while (slots_[i] != kNone) i = (i + 1) & mask();
+    slots_[i] = slot_of(hash, value);
   }
   void grow() {
     std::vector<uint32_t> old = std::move(slots_);
     slots_.assign(old.empty() ? 16 : old.size() * 2, kNone);
-    tags_.assign(slots_.size(), kNoTag);
-    for (uint32_t value : old)
-      if (value != kNone) place(hash_of_(value), value);
+    for (uint32_t slot : old)
+      if (slot != kNone) place(hash_of_(slot & kIndexMask), slot & kIndexMask);
   }
 
   HashOf hash_of_;
   std::vector<uint32_t> slots_;
-  std::vector<uint8_t> tags_;
   uint32_t count_ = 0;
 };
 

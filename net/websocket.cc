@@ -23,8 +23,8 @@ bool may_be_sent(uint16_t code) {
 
 bool is_control(uint8_t opcode) { return (opcode & 8) != 0; }
 
-// OpenSSL's SHA1() looks the algorithm up by its name each time, which takes longer than the digest. A context
-// that has it is begun anew without.
+// OpenSSL's SHA1() looks the algorithm up by its name each time, which takes longer than the digest. A
+// context that has it is begun anew without.
 class Sha1 {
  public:
   Sha1() : context_(EVP_MD_CTX_new()) { TW_CHECK(EVP_DigestInit_ex(context_, EVP_sha1(), nullptr) == 1); }

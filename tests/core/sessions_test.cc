@@ -107,8 +107,8 @@ TEST(CatchUp, ARoomTrimmedOnceIsToldOnce) {
 
 // ---- what gains a room is given up by the store ----
 
-// The event that tells the user of the room is passed while the stream opens, and is in neither tail nor store when
-// it reads: it is told again.
+// The event that tells the user of the room is passed while the stream opens, and is in neither tail nor
+// store when it reads: it is told again.
 TEST(GainedRoom, IsToldAlsoWhereItsEventWasGivenUpWhileTheStreamOpened) {
   CommandEngine engine;
   engine.writing = false;
@@ -118,7 +118,9 @@ TEST(GainedRoom, IsToldAlsoWhereItsEventWasGivenUpWhileTheStreamOpened) {
   ASSERT_EQ(engine.count(stream, {"\"connected\""}), 0u) << "it must still be opening";
   uint32_t given_up = 0;
   engine.write([&](const Event& event) {
-    bool ours = event.room_name().text() == "\x01" "ann";
+    bool ours = event.room_name().text() ==
+                "\x01"
+                "ann";
     given_up += ours;
     return ours ? Outcome::unsaved : Outcome::stored;
   });

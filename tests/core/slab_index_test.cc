@@ -132,6 +132,32 @@ TEST(Index, EmptyFindsNothing) {
   EXPECT_EQ(index.size(), 0u);
 }
 
+// A search compares hardly any object but the one it is for: those it passes differ in the bits that slots hold.
+TEST(Index, ASearchLooksAtFewObjects) {
+  Slab<Keyed> slab;
+  HashKeyed hash{&slab, UINT32_MAX};
+  Index<HashKeyed> index(hash);
+  constexpr uint64_t kKeys = 14000;  // of 16,384 slots: runs are long
+  for (uint64_t key = 0; key < kKeys; key++) index.insert(hash.hash(key), slab.make(Keyed{key}));
+  uint32_t looked = 0;
+  for (uint64_t key = kKeys; key < 2 * kKeys; key++) {
+    index.find(hash.hash(key), [&](uint32_t i) {
+      looked++;
+      return slab[i].key == key;
+    });
+  }
+  EXPECT_LT(looked, kKeys);  // without those bits some twenty for each
+  looked = 0;
+  for (uint64_t key = 0; key < kKeys; key++) {
+    uint32_t found = index.find(hash.hash(key), [&](uint32_t i) {
+      looked++;
+      return slab[i].key == key;
+    });
+    ASSERT_EQ(slab[found].key, key);
+  }
+  EXPECT_LT(looked, kKeys * 5 / 4);
+}
+
 // An Index that never has an empty slot would search for ever.
 TEST(Index, AlwaysHasAnEmptySlot) {
   Slab<Keyed> slab;
