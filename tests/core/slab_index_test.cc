@@ -132,7 +132,8 @@ TEST(Index, EmptyFindsNothing) {
   EXPECT_EQ(index.size(), 0u);
 }
 
-// A search compares hardly any object but the one it is for: those it passes differ in the bits that slots hold.
+// A search compares hardly any object but the one it is for: those it passes differ in the bits that slots
+// hold.
 TEST(Index, ASearchLooksAtFewObjects) {
   Slab<Keyed> slab;
   HashKeyed hash{&slab, UINT32_MAX};
