@@ -71,7 +71,7 @@ Result<EventRef> add_member(Shard& home, Room& room, const Name& user, const Nam
 // Runs `then` once each of `users` is known to have room in their list for this one; who has none is named in
 // the refusal, and nobody becomes a member.
 void with_room_left(Shard& shard, const std::shared_ptr<Command>& command, RoomId room,
-                    const std::vector<Name>& users, std::function<void(Shard&)> then) {
+                    const std::vector<Name>& users, const std::function<void(Shard&)>& then) {
   struct Asking {
     size_t due;
     Code code = Code::ok;
