@@ -238,7 +238,9 @@ Result<Args> decode_args(const CommandRow& row, std::string_view json, const Nam
     const FieldName& name = kNames[static_cast<size_t>(spec.field)];
     const JsonPart* value = object.find(name.wire);
     if (!value && !name.other.empty()) value = object.find(name.other);
-    if (!value || value->kind == JsonKind::null) {
+    // Null is a value where any JSON is asked for, and elsewhere the same as leaving it out.
+    bool null_counts = spec.shape == Shape::object && spec.required;
+    if (!value || (value->kind == JsonKind::null && !null_counts)) {
       if (spec.required) return invalid(spec, "is required");
       continue;
     }

@@ -53,6 +53,9 @@ void change(Shard& home, Room& room, Command& asked, const FoundMessage& found, 
   if (found.failed)
     return refuse(home, asked, Code::storage_unavailable,
                   "the message cannot be read now; try again shortly");
+  // While the message was looked for its author may have been removed.
+  if (auto ok = home.homes().may(asked.who, room, asked.row->right); !ok)
+    return home.reply(asked, reply_of(ok.error()));
   if (!found.created || found.created->sequence() < room.readable_from(asked.who.user))
     return refuse(home, asked, Code::not_found, "there is no such message in this room");
   if (!may_change(home, room, asked, *found.created))

@@ -96,6 +96,8 @@ void signal_room(Shard& home, Room& room, Command& asked) {
 // Without a room: who shares one as a member. The sender's memberships travel to the other's home.
 void signal_sharer(Shard& shard, std::shared_ptr<Command> asked, const Name& to) {
   shard.homes().with_user(asked->who.user, [&shard, asked, to](UserHome& sender) {
+    if (sender.load_failed())
+      return refuse(shard, *asked, Code::storage_unavailable, "memberships cannot be read now");
     std::vector<RoomId> rooms;
     if (sender.known)
       for (const Membership& membership : sender.known->memberships) rooms.push_back(membership.room);

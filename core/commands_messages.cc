@@ -173,8 +173,9 @@ struct Mark {
   uint64_t wall_ms = 0;
 };
 
-std::optional<Mark> parse_mark(std::string_view text) {
-  if (auto cursor = Cursor::parse(text)) return Mark{cursor->sequence, 0};
+std::optional<Mark> parse_mark(std::string_view text, Epoch epoch) {
+  if (auto cursor = Cursor::parse(text))
+    return cursor->epoch == epoch ? std::optional(Mark{cursor->sequence, 0}) : std::nullopt;
   std::tm utc{};
   std::string owned(text);
   const char* rest = strptime(owned.c_str(), "%Y-%m-%dT%H:%M:%S", &utc);
@@ -186,7 +187,8 @@ std::optional<Mark> parse_mark(std::string_view text) {
       ms += scale * static_cast<uint64_t>(*rest - '0');
   }
   if (std::string_view(rest) != "Z" && std::string_view(rest) != "+00:00") return std::nullopt;
-  return Mark{std::nullopt, static_cast<uint64_t>(timegm(&utc)) * 1000 + ms};
+  auto seconds = static_cast<uint64_t>(std::max<time_t>(0, timegm(&utc)));  // nothing is older than 1970
+  return Mark{std::nullopt, seconds * 1000 + ms};
 }
 
 // One messages.load under way: pages of the room's log, newest first (or oldest first with `after`), until
@@ -250,8 +252,14 @@ bool take_page(Load& load, const ReadAnswer& page) {
 void page_read(Shard& shard, std::shared_ptr<Load> load, const ReadAnswer& page) {
   if (page.failed)
     return refuse(shard, load->command, Code::storage_unavailable, "the history cannot be read now");
-  load->changes.insert(load->changes.end(), page.changes.begin(), page.changes.end());
+  size_t before = load->messages.size();
   bool enough = take_page(*load, page);
+  // Of what this page gave to the answer only: a load may look through many pages.
+  for (const MessageChange& change : page.changes) {
+    bool taken = std::any_of(load->messages.begin() + static_cast<ptrdiff_t>(before), load->messages.end(),
+                             [&](const EventRef& event) { return event->sequence() == change.message; });
+    if (taken) load->changes.push_back(change);
+  }
   if (load->messages.size() > load->limit) {
     load->messages.pop_back();
     return answer_load(shard, *load, true);
@@ -285,11 +293,11 @@ void load_at_home(Shard& shard, Command command, std::optional<Sequence> cut) {
     for (auto [field, mark] :
          {std::pair{Field::before, &load->before}, std::pair{Field::after, &load->after}}) {
       if (!args.has(field)) continue;
-      *mark = parse_mark(args.text(field));
+      *mark = parse_mark(args.text(field), home.epoch());
       if (!*mark)
         return refuse(home, asked, Code::invalid_argument,
                       "'" + std::string(wire_name(field)) +
-                          "' must be an eventId or a time such as 2026-11-20T12:00:00Z");
+                          "' must be an eventId of this server or a time such as 2026-11-20T12:00:00Z");
     }
     load->forward = load->after && !load->before;
     load->upto = cut ? *cut : home.barrier();

@@ -25,12 +25,16 @@ std::string Homes::room_json(const Room& room, bool with_participants) {
       .field("createdAt", format_timestamp(room.created_wall_ms));
   object.field("updatedAt", format_timestamp(room.updated_wall_ms));
   if (with_participants) {
+    // Any of them: a large room must not be sorted whole for each that comes.
     std::vector<std::string_view> users;
-    for (const auto& [user, since] : room.members) users.push_back(user.text());
+    for (const auto& [user, since] : room.members) {
+      if (users.size() == kParticipantsListed) break;
+      users.push_back(user.text());
+    }
     std::sort(users.begin(), users.end());
     std::string& list = object.begin("participants");
     list += '[';
-    for (size_t i = 0; i < users.size() && i < 256; i++) {
+    for (size_t i = 0; i < users.size(); i++) {
       if (i) list += ',';
       JsonObject entry(list);
       entry.field("userId", users[i]).end();
@@ -351,6 +355,9 @@ void create_at_home(Shard& home, Room& room, Command& asked, const NewRoom& want
       return home.reply(asked, reply_of(ok.error()));
   }
   bool existing = room.existed && (wanted.kind != RoomKind::open || !room.created_by.empty());
+  // Who made a group and is in it no longer is told nothing of it by a retry.
+  if (existing && room.kind == RoomKind::closed && !room.is_member(asked.who.user))
+    return refuse(home, asked, Code::forbidden, refusal_of(Right::read));
   if (existing && wanted.kind != RoomKind::direct) {
     std::string fields = "\"room\":" + Homes::room_json(room, true) + ",\"existing\":true";
     if (home.homes().answer_when_settled(room, asked.who.user, asked, fields)) return;
@@ -434,7 +441,8 @@ namespace {
 
 struct Summary {
   uint64_t updated_wall_ms = 0;
-  std::string json;  // empty: the room is not to be shown
+  std::string json;     // empty: the room is not to be shown
+  bool failed = false;  // the store could not be read
 };
 
 // One room on its way into the list: its newest message is looked for page by page.
@@ -450,6 +458,7 @@ void find_last_message(Shard& home, std::shared_ptr<Summarising> asked);
 
 void last_page_read(Shard& home, std::shared_ptr<Summarising> asked, const ReadAnswer& page) {
   Summary& summary = asked->summary;
+  summary.failed = page.failed;
   const Event* message = nullptr;
   for (const EventRef& event : page.events) {
     summary.updated_wall_ms = std::max(summary.updated_wall_ms, event->wall_ms());
@@ -498,10 +507,14 @@ void summarise(Shard& home, const Name& name, const Identity& who, Answer<Summar
 struct RoomList {
   Command command;
   size_t due = 0;
+  bool failed = false;
   std::vector<Summary> rooms;
 };
 
 void answer_list(Shard& shard, RoomList& list) {
+  if (list.failed)
+    return refuse(shard, list.command, Code::storage_unavailable,
+                  "your rooms cannot be read now; try again shortly");
   std::stable_sort(list.rooms.begin(), list.rooms.end(),
                    [](const Summary& a, const Summary& b) { return a.updated_wall_ms > b.updated_wall_ms; });
   std::string fields = "\"rooms\":[";
@@ -532,6 +545,7 @@ void rooms_load(Shard& shard, Command command) {
             summarise(there, name, who, std::move(answer));
           },
           [list](Shard& there, Summary summary) {
+            list->failed |= summary.failed;
             if (!summary.json.empty()) list->rooms.push_back(std::move(summary));
             if (--list->due == 0) answer_list(there, *list);
           });

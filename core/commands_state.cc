@@ -35,7 +35,8 @@ void presence_set(Shard& shard, Command command) {
     if (!room.present.contains(asked.who.user))
       return refuse(home, asked, Code::conflict,
                     "you are not present in this room: open a stream that follows it first");
-    home.homes().set_presence_state(room, asked.who.user, std::string(asked.args.text(Field::state)));
+    std::string_view state = asked.args.text(Field::state);
+    home.homes().set_presence_state(room, asked.who.user, state == "null" ? "" : std::string(state));
     accept(home, asked);
   });
 }

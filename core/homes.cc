@@ -170,7 +170,11 @@ UserHome& Homes::make_user(const Name& user) {
   UserHome& made = users_[index];
   made.user = user;
   user_index_.insert(user.hash(), index);
-  if (shard_.history().may_know_user(shard_.inbox_id(user))) load_user(made);
+  RoomId inbox = shard_.inbox_id(user);
+  // What is in the inbox may not be stored yet.
+  if (auto it = rooms_.find(inbox); it != rooms_.end() && it->second->last_kept.value)
+    made.made_known().inbox_last_kept = it->second->last_kept;
+  if (shard_.history().may_know_user(inbox)) load_user(made);
   return made;
 }
 
@@ -211,7 +215,7 @@ void Homes::user_loaded(const Name& user, std::unique_ptr<UserRecord> record) {
     else
       with_user(user, use);  // one that left meanwhile has dropped the user
   }
-  if (uint32_t index = find_user(user); index != kNone && record->failed) drop_user_if_unused(index);
+  if (uint32_t index = find_user(user); index != kNone) drop_user_if_unused(index);
 }
 
 // Of one that is not in memory reading begins here, if there can be anything to read.
@@ -225,7 +229,10 @@ UserHome& Homes::user_home(const Name& user) {
 void Homes::with_user(const Name& user, std::function<void(UserHome&)> use, bool must) {
   UserHome& home = user_home(user);
   if (home.loading()) return home.known->when_loaded.push_back({std::move(use), must});
+  Name name = home.user;
   use(home);
+  // Whoever is only asked about is not kept: anybody may name anybody.
+  if (uint32_t index = find_user(name); index != kNone) drop_user_if_unused(index);
 }
 
 void Homes::join_user(const Identity& who, ShardIndex joiner, Answer<UserAnswer> answer) {
@@ -237,7 +244,9 @@ void Homes::join_user(const Identity& who, ShardIndex joiner, Answer<UserAnswer>
 std::optional<UserAnswer> Homes::join_known_user(const Identity& who, RoomId inbox, ShardIndex joiner) {
   UserHome& home = user_home(who.user);
   if (home.loading()) return std::nullopt;
-  return join_loaded(home, who, inbox, joiner);
+  UserAnswer answer = join_loaded(home, who, inbox, joiner);
+  if (home.mask == 0) drop_user_if_unused(find_user(who.user));  // refused
+  return answer;
 }
 
 UserAnswer Homes::join_loaded(UserHome& home, const Identity& who, RoomId inbox, ShardIndex joiner) {
@@ -281,16 +290,6 @@ void Homes::may_gain(const Name& user, RoomId room, Answer<Code> answer) {
       if (!there && list.size() >= shard_.config().limits.rooms_per_user) code = Code::limit_exceeded;
     }
     answer(shard_, code);
-    // Of a user whom nobody hosts nothing may be left behind.
-    if (home.mask == 0) drop_user_later(home.user);
-  });
-}
-
-// When the present use of it is over.
-void Homes::drop_user_later(const Name& user) {
-  shard_.soon([user](Shard& shard) {
-    Homes& self = shard.homes();
-    if (uint32_t index = self.find_user(user); index != kNone) self.drop_user_if_unused(index);
   });
 }
 
@@ -448,9 +447,11 @@ void Homes::sweep() {
       }
       tail_bytes_ += room.tail.bytes();
       Sequence durable = shard_.durability().durable();
-      while (tail_bytes_ > kTailBytesPerShard && !room.tail.empty() &&
-             room.tail.events().front()->sequence() <= durable)
+      while (tail_bytes_ > shard_.engine().bounds().tail_bytes_per_shard && !room.tail.empty() &&
+             room.tail.events().front()->sequence() <= durable) {
+        tail_bytes_ -= room.tail.events().front()->size();
         room.tail.drop_front();
+      }
     }
   }
   if (sweep_bucket_ >= rooms_.bucket_count()) {

@@ -220,7 +220,6 @@ class Homes {
   UserAnswer join_loaded(UserHome& home, const Identity& who, RoomId inbox, ShardIndex joiner);
   void load_user(UserHome& home);
   void drop_user_if_unused(uint32_t index);
-  void drop_user_later(const Name& user);
   void read_loaded(Room& room, const ReadRequest& request, Answer<std::shared_ptr<const ReadAnswer>> answer);
   Sequence cut();
   void admit_new(Room& room, Command command, const EventDraft& draft, AnswerShape shape,
@@ -253,11 +252,15 @@ class Homes {
   void tell_typing(Room& room, const Name& user, bool is_typing);
   void tell_receipts(Room& room);
   void add_marks(const Room& room, RoomState& state) const;
-  Result<void> tell_media(Room& room, const Name& user, uint8_t on, SessionId from);
+  Result<void> tell_media(Room& room, const Name& user, uint8_t on, SessionId from,
+                          Ring::Priority priority = Ring::Priority::normal);
   bool room_timers(Room& room);
   void wants_timer(Room& room);
   void publish_waiting();
   bool try_inbox(Room& room, const InboxEvent& event);
+  bool publish_inbox_soon(Room& room, const InboxEvent& event);
+  void note_inbox_event(const Room& inbox);
+  void forget_old_ids(Room& room);
   void sweep();
   bool unused_since(const Room& room, Millis since) const;
   void mark_unsettled(Room& room);

@@ -144,10 +144,13 @@ Result<void> Homes::set_media(Room& room, const Name& user, uint8_t on, SessionI
 }
 
 void Homes::end_media(Room& room, const Name& user) {
-  if (room.marks && room.marks->media.erase(user)) (void)tell_media(room, user, 0, {});
+  // Said once and never again, so it may use the ring's reserve.
+  if (room.marks && room.marks->media.erase(user))
+    (void)tell_media(room, user, 0, {}, Ring::Priority::control);
 }
 
-Result<void> Homes::tell_media(Room& room, const Name& user, uint8_t on, SessionId from) {
+Result<void> Homes::tell_media(Room& room, const Name& user, uint8_t on, SessionId from,
+                               Ring::Priority priority) {
   if (room.mask == 0) return {};
   std::string data;
   JsonObject object(data);
@@ -160,7 +163,7 @@ Result<void> Homes::tell_media(Room& room, const Name& user, uint8_t on, Session
   draft.event_class = EventClass::state;
   draft.exclude = from.none() ? Exclude::none : Exclude::connection;
   draft.exclude_session = from;
-  auto event = publish(room, draft);
+  auto event = publish(room, draft, priority);
   return event ? Result<void>() : Result<void>(event.error());
 }
 

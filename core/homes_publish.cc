@@ -81,6 +81,7 @@ Result<EventRef> Homes::publish(Room& room, const EventDraft& draft, Ring::Prior
       if (auto member = room.members.find(draft.subject); member != room.members.end())
         open.since_before = member->second;
     if (draft.effect == EventEffect::message_changed) room.last_change = claim->first;
+    if (room.kind == RoomKind::inbox) note_inbox_event(room);
     mark_unsettled(room);
   }
   return event;
@@ -161,7 +162,10 @@ void Homes::publish_command(Room& room, Command command, const EventDraft& draft
 
 void Homes::admit_new(Room& room, Command command, const EventDraft& draft, AnswerShape shape,
                       const DedupeKey* key, const Error* refusal) {
-  if (refusal) return shard_.reply(command, reply_of(*refusal));
+  if (refusal) {
+    if (key) room.dedupe.erase(*key);  // as below
+    return shard_.reply(command, reply_of(*refusal));
+  }
   EventDraft full = draft;
   full.content_hash = command.args.content_hash();
   full.client_id = key ? command.args.text(Field::client_id) : std::string_view();
@@ -218,6 +222,7 @@ void Homes::store_answered(Room& room, const Name& sender, const IdempotencyReco
     entry.sequence = record.found ? record.sequence : Sequence{0};
     entry.content_hash = record.content_hash;
     if (record.found) room.dedupe_order.push_back(key);
+    forget_old_ids(room);
   }
   for (Command& command : held) {
     auto run = command.row->run;
@@ -343,6 +348,10 @@ void Homes::settle_stored(Room& room, Unsettled& done) {
   it->second.event = EventRef();  // from here on the tail has it, or the store
   room.dedupe_order.push_back(done.dedupe);
   for (Command& command : waiting) answer_event(command, *done.event, true, true, shape);
+  forget_old_ids(room);
+}
+
+void Homes::forget_old_ids(Room& room) {
   while (room.dedupe_order.size() > shard_.engine().bounds().dedupe_per_room) {
     room.dedupe.erase(room.dedupe_order.front());
     room.dedupe_order.pop_front();
@@ -548,15 +557,26 @@ void Homes::trim_tail(Room& room, Sequence durable) {
 
 // ---- inboxes ----
 
+// The user's next stream must know that there is something to read, whoever put it there.
+void Homes::note_inbox_event(const Room& inbox) {
+  uint32_t index = find_user(Name(inbox.name.tenant(), inbox.name.text().substr(1)));
+  if (index != kNone) users_[index].made_known().inbox_last_kept = inbox.last_kept;
+}
+
+// False: the ring has no room now, and the event waits for it.
+bool Homes::publish_inbox_soon(Room& room, const InboxEvent& event) {
+  if (waiting_inbox_.empty() && try_inbox(room, event)) return true;
+  room.busy++;  // is not swept before the event is published
+  waiting_inbox_.push_back(event);
+  return false;
+}
+
 void Homes::publish_inbox(InboxEvent event) {
   auto publish_it = [this, event](UserHome& home) {
     if (home.mask == 0 && !event.kept) return;  // nobody would see it
     Name inbox = inbox_name_of(home.user);
     with_room(shard_.inbox_id(home.user), inbox, [this, event](Room& room) {
-      if (waiting_inbox_.empty() && try_inbox(room, event)) return;
-      shard_.metrics().inbox_waited++;
-      room.busy++;  // is not swept before the event is published
-      waiting_inbox_.push_back(event);
+      if (!publish_inbox_soon(room, event)) shard_.metrics().inbox_waited++;
     });
   };
   with_user(event.user, publish_it, event.kept);
@@ -564,15 +584,11 @@ void Homes::publish_inbox(InboxEvent event) {
 
 void Homes::end_user(const Name& user, Ending why, Answer<Sequence> answer) {
   with_user(user, [this, why, answer](UserHome& home) {
-    if (home.mask == 0) {
-      answer(shard_, Sequence{0});
-      return drop_user_later(home.user);
-    }
+    if (home.mask == 0) return answer(shard_, Sequence{0});
     InboxEvent event{home.user,        why == Ending::revoked ? "revoked" : "kicked", "", "{}", false,
                      EventKind::ending};
     with_room(shard_.inbox_id(home.user), inbox_name_of(home.user), [this, event, answer](Room& room) {
-      bool done = waiting_inbox_.empty() && try_inbox(room, event);
-      if (!done) waiting_inbox_.push_back(event);
+      bool done = publish_inbox_soon(room, event);
       answer(shard_, done ? shard_.ring().claimed() : Sequence{0});
     });
   });
@@ -588,13 +604,7 @@ bool Homes::try_inbox(Room& room, const InboxEvent& event) {
   draft.event_class = event.kept ? EventClass::kept : EventClass::ephemeral;
   draft.exclude = event.exclude_session.none() ? Exclude::none : Exclude::connection;
   draft.exclude_session = event.exclude_session;
-  auto published = publish(room, draft, Ring::Priority::control);
-  if (!published) return false;
-  if (event.kept) {
-    if (uint32_t index = find_user(event.user); index != kNone)
-      users_[index].made_known().inbox_last_kept = (*published)->sequence();
-  }
-  return true;
+  return static_cast<bool>(publish(room, draft, Ring::Priority::control));
 }
 
 void Homes::publish_waiting() {

@@ -37,6 +37,8 @@ inline constexpr uint32_t kReceiptsPerRoom = 65536;
 // Users in one receipt.diff and in an answer's `receipts`; what does not fit is told the next time.
 inline constexpr uint32_t kReceiptsTold = 64;
 inline constexpr uint32_t kReceiptsListed = 200;
+// Members that a Room's `participants` name.
+inline constexpr uint32_t kParticipantsListed = 256;
 // Users of one room whose camera, microphone or screen is on.
 inline constexpr uint32_t kMediaMax = 256;
 // Pushes of one tick: some 20 ms at the very most, so that a busy large room still goes out joined.
@@ -64,6 +66,7 @@ inline constexpr uint32_t kDetachedMax = 1 << 20;
 // Those of the bounds above that a test makes small, so that meeting them is no matter of luck.
 struct Bounds {
   uint32_t tail_events = kTailEvents;
+  uint64_t tail_bytes_per_shard = kTailBytesPerShard;
   uint32_t dedupe_per_room = kDedupePerRoom;
   uint32_t held_per_sender = kHeldPerSender;
   uint32_t read_events = kReadEvents;

@@ -85,6 +85,7 @@ void Sessions::read_history(uint32_t index) {
   catchup.parts.clear();
   for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session) {
     const Subscription& sub = subscriptions_[s];
+    if (!sub.active) continue;  // a command's, which may still be refused
     Sequence after{sub.since > 0 ? sub.since - 1 : 0};
     catchup.parts.push_back({rooms_[sub.room].name, rooms_[sub.room].id, after, nullptr});
   }
@@ -223,7 +224,10 @@ void Sessions::tell_trimmed(Session& session) {
 bool Sessions::still_follows(uint32_t index, const Event& event) const {
   if (is_inbox(event.room_name())) return true;
   uint32_t room = find_room(event.room());
-  return room != kNone && subscription_of(index, room) != kNone;
+  uint32_t subscription = room == kNone ? kNone : subscription_of(index, room);
+  // Not one that came anew while a read of the former was under way.
+  return subscription != kNone && subscriptions_[subscription].active &&
+         event.sequence().value >= subscriptions_[subscription].since;
 }
 
 // All parts in one order, up to `bound`; a part that a limit cut lowers the bound to its last event, since
@@ -239,8 +243,10 @@ std::vector<EventRef> Sessions::merge(uint32_t index, Sequence& bound, uint32_t 
   }
   std::sort(events.begin(), events.end(),
             [](const EventRef& a, const EventRef& b) { return a->sequence() < b->sequence(); });
-  std::erase_if(events,
-                [&](const EventRef& e) { return e->sequence() > bound || !still_follows(index, *e); });
+  // What was given up while the read was under way has been withdrawn already.
+  std::erase_if(events, [&](const EventRef& e) {
+    return e->sequence() > bound || e->outcome() == Outcome::unsaved || !still_follows(index, *e);
+  });
   // As many as may be in memory for one session at a time, and one in any case.
   size_t count = 0;
   for (uint64_t bytes = 0; count < events.size() && count < max_events; count++) {
@@ -348,18 +354,20 @@ void Sessions::tell_states(uint32_t index, bool fresh) {
 
 void Sessions::ask_state(uint32_t index, uint32_t local_room, bool fresh) {
   const LocalRoom& room = rooms_[local_room];
-  uint32_t subscription = subscription_of(index, local_room);
-  bool blind = subscription != kNone && subscriptions_[subscription].blind;
   shard_.ask<RoomState>(
       shard_.home_of(room.id),
       [id = room.id](Shard& shard, const Answer<RoomState>& answer) {
         answer(shard, shard.homes().room_state(id));
       },
-      [handle = handle(index), name = room.name, fresh, blind](Shard& shard, RoomState state) {
+      [handle = handle(index), name = room.name, fresh](Shard& shard, RoomState state) {
         Sessions& self = shard.sessions();
-        if (blind) state.presence_json.clear();
         uint32_t reader = self.find(handle);
         if (reader == kNone || self.sessions_[reader].state != SessionState::live) return;
+        // What the session may see is what it may see now: it may have lost the room meanwhile.
+        uint32_t local = self.find_room(state.room);
+        uint32_t subscription = local == kNone ? kNone : self.subscription_of(reader, local);
+        if (subscription == kNone || !self.subscriptions_[subscription].active) return;
+        if (self.subscriptions_[subscription].blind) state.presence_json.clear();
         self.tell_room_state(reader, name, state, fresh);
       });
 }

@@ -7,10 +7,10 @@ namespace twinwire {
 bool Tickets::set(uint32_t session, const Identity& who, uint64_t wall_ms) {
   while (session / kChunk >= chunks_.size()) chunks_.push_back(std::make_unique<Ticket[]>(kChunk));
   uint32_t place = share(who.grants);
+  if (place > kGrantsMax) return false;  // the former ticket stands: an empty one would allow more
   Ticket& ticket = at(session);
   release(ticket.grants);
   ticket = {};
-  if (place > kGrantsMax) return false;
   ticket.grants = place & kGrantsMax;
   ticket.bot = who.bot;
   if (who.expires_wall_ms == 0) return true;

@@ -18,7 +18,7 @@ class Tickets {
  public:
   explicit Tickets(uint32_t expiring_seconds) : expiring_s_(expiring_seconds) {}
 
-  // False: too many different grants at once; the session gets no ticket.
+  // False: too many different grants at once; the session keeps the ticket it had, if any.
   bool set(uint32_t session, const Identity& who, uint64_t wall_ms);
   void drop(uint32_t session);
   // Fills in what the token said; leaves `who` alone where the session has no ticket.

@@ -60,8 +60,13 @@ class Texts final : public Transport {
 
 class CommandEngine {
  public:
-  explicit CommandEngine(const Config& config = {}, const Bounds& bounds = {}) : config_(config) {
-    Engine::Parts parts = log_.parts(config_, clock);
+  // `history`: another store than one that never heard of anything. `first`: the first sequence of this run.
+  explicit CommandEngine(const Config& config = {}, const Bounds& bounds = {}, History* history = nullptr,
+                         uint64_t first = 1, uint32_t slots = 1 << 14)
+      : config_(config), log_(1, first, slots) {
+    Engine::Parts shared = log_.parts(config_, clock);
+    Engine::Parts parts{shared.config, shared.boot,       shared.clock,
+                        shared.ring,   shared.durability, history ? *history : shared.history};
     parts.bounds = bounds;
     engine_ =
         std::make_unique<Engine>(parts, std::vector<Transport*>{&sockets}, std::vector<Random*>{&random_});
@@ -70,6 +75,7 @@ class CommandEngine {
   Shard& shard() { return engine_->shard(ShardIndex{0}); }
   Engine& engine() { return *engine_; }
   Durability& durability() { return log_.durability; }
+  Ring& ring() { return *log_.ring; }
   std::string cursor(uint64_t sequence) { return shard().cursor({sequence}).text(); }
 
   // A stream by WebSocket; its number is the connection's.

@@ -262,7 +262,10 @@ function generated(name, { properties, required = [] }, defs) {
   for (const parameter of required) right[parameter] = value(properties[parameter]);
   for (const parameter of required) {
     const { [parameter]: _, ...rest } = right;
-    cases.push([`missing ${parameter}`, rest], [`${parameter} null`, { ...rest, [parameter]: null }]);
+    cases.push([`missing ${parameter}`, rest]);
+    // Where any JSON is asked for, null is one.
+    const any = !properties[parameter].type && !properties[parameter].$ref && !properties[parameter].enum;
+    if (!any) cases.push([`${parameter} null`, { ...rest, [parameter]: null }]);
   }
   for (const [parameter, schema] of Object.entries(properties)) {
     const wrong = (what, bad) => cases.push([`${parameter} ${what}`, { ...right, [parameter]: bad }]);

@@ -61,16 +61,19 @@ class NoWaker final : public Waker {
   void wake(uint32_t) override {}
 };
 
-// A log from its first sequence, with the writer's place in it.
+// A log from its first sequence in this run, with the writer's place in it.
 class StoredLog {
  public:
-  explicit StoredLog(uint32_t shards = 1) {
-    boot.first = Sequence{1};
+  explicit StoredLog(uint32_t shards = 1, uint64_t first = 1, uint32_t slots = 1 << 14)
+      : durability(Sequence{first - 1}, Sequence{first}), written_{first - 1} {
+    boot.first = Sequence{first};
+    boot.settled = Sequence{first - 1};
     boot.lease_end = Sequence{uint64_t{1} << 40};
-    boot.starts.push_back({Sequence{0}, Sequence{1}, DeliverPolicy::publish});
+    boot.starts.push_back({boot.settled, boot.first, DeliverPolicy::publish});
     Ring::Options options;
-    options.slots = 1 << 14;
+    options.slots = slots;
     options.shards = shards;
+    options.first = boot.first;
     options.lease_end = boot.lease_end;
     ring = std::make_unique<Ring>(options, waker_);
   }
@@ -100,7 +103,7 @@ class StoredLog {
 
   StoreBoot boot;
   std::unique_ptr<Ring> ring;
-  Durability durability{Sequence{0}, Sequence{1}};
+  Durability durability;
   ForgetfulHistory history;
 
  private:
