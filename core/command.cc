@@ -92,9 +92,11 @@ bool one_of(std::string_view words, std::string_view word) {
   return false;
 }
 
-Result<std::string> text_value(const FieldSpec& spec, const JsonPart& value, const NameLimits& limits) {
+// What a string says, checked; `scratch` may hold it.
+Result<std::string_view> text_value(const FieldSpec& spec, const JsonPart& value, const NameLimits& limits,
+                                    std::string& scratch) {
   if (value.kind != JsonKind::string) return invalid(spec, "must be a string");
-  std::string text = json_text_of(value.raw);
+  std::string_view text = json_text_of(value.raw, scratch);
   switch (spec.shape) {
     case Shape::room_name:
     case Shape::user_name: {
@@ -126,7 +128,8 @@ Result<std::string> text_value(const FieldSpec& spec, const JsonPart& value, con
   return text;
 }
 
-Result<std::string> value_of(const FieldSpec& spec, const JsonPart& value, const NameLimits& limits) {
+Result<std::string_view> value_of(const FieldSpec& spec, const JsonPart& value, const NameLimits& limits,
+                                  std::string& scratch) {
   switch (spec.shape) {
     case Shape::integer: {
       uint64_t number = 0;
@@ -137,20 +140,20 @@ Result<std::string> value_of(const FieldSpec& spec, const JsonPart& value, const
       bool fits = std::from_chars(value.raw.data(), end, number).ec == std::errc();
       uint64_t max = spec.max ? spec.max : UINT64_MAX;
       if (!fits || number > max) return invalid(spec, "must be at most " + std::to_string(max));
-      return std::string(value.raw);
+      return value.raw;
     }
     case Shape::boolean:
       if (value.kind != JsonKind::boolean) return invalid(spec, "must be true or false");
-      return std::string(value.raw);
+      return value.raw;
     case Shape::object: {
-      std::string raw = json_minified(value.raw);
-      if (raw.size() > limits.message_bytes)
+      scratch = json_minified(value.raw);
+      if (scratch.size() > limits.message_bytes)
         return fail(Code::too_large, "'" + std::string(wire_name(spec.field)) + "' is longer than " +
                                          std::to_string(limits.message_bytes) + " bytes");
-      return raw;
+      return std::string_view(scratch);
     }
     default:
-      return text_value(spec, value, limits);
+      return text_value(spec, value, limits, scratch);
   }
 }
 
@@ -161,10 +164,11 @@ Result<std::vector<std::string>> names_of(const FieldSpec& spec, const JsonPart&
   if (!array) return array.error();
   if (array->parts().size() > kListMax) return invalid(spec, "must have at most 256 entries");
   std::vector<std::string> names;
+  std::string scratch;
   for (const JsonPart& item : array->parts()) {
-    auto name = text_value({spec.field, Shape::user_name}, item, limits);
+    auto name = text_value({spec.field, Shape::user_name}, item, limits, scratch);
     if (!name) return name.error();
-    names.push_back(std::move(*name));
+    names.emplace_back(*name);
   }
   return names;
 }
@@ -184,6 +188,8 @@ uint64_t Args::number(Field field, uint64_t otherwise) const {
 }
 
 namespace {
+constexpr size_t kHashKeep = 64 << 10;  // bytes that a thread keeps for the next command's hash
+
 // With the size in front, no text can imitate another's end.
 void append_sized(std::string& all, std::string_view text) {
   uint32_t size = static_cast<uint32_t>(text.size());
@@ -203,37 +209,41 @@ bool has_control(std::string_view text) {
 }  // namespace
 
 uint64_t Args::content_hash() const {
-  std::string all;
+  thread_local std::string all;
+  all.clear();
   for (const Value& value : values_) {  // decode_args sets them in the row's order
     if (value.field == Field::ack || value.field == Field::session || value.field == Field::client_id)
       continue;
     all += static_cast<char>(value.field);
-    append_sized(all, value.text);
+    append_sized(all, text_of(value));
   }
   for (const std::string& item : list_) append_sized(all, item);
-  return XXH3_64bits(all.data(), all.size());
+  uint64_t hash = XXH3_64bits(all.data(), all.size());
+  if (all.capacity() > kHashKeep) std::string().swap(all);
+  return hash;
 }
 
 Result<void> check_name(std::string_view what, std::string_view name, uint32_t max) {
-  std::string subject = "'" + std::string(what) + "' ";
-  if (name.empty()) return fail(Code::invalid_argument, subject + "must not be empty");
-  if (name.size() > max)
-    return fail(Code::invalid_argument, subject + "must be at most " + std::to_string(max) + " bytes");
-  if (!valid_utf8(name)) return fail(Code::invalid_argument, subject + "must be valid UTF-8");
-  if (has_control(name)) return fail(Code::invalid_argument, subject + "must not contain control characters");
+  auto refuse = [what](const std::string& sentence) {
+    return fail(Code::invalid_argument, "'" + std::string(what) + "' " + sentence);
+  };
+  if (name.empty()) return refuse("must not be empty");
+  if (name.size() > max) return refuse("must be at most " + std::to_string(max) + " bytes");
+  if (!valid_utf8(name)) return refuse("must be valid UTF-8");
+  if (has_control(name)) return refuse("must not contain control characters");
   return {};
 }
 
 Result<Args> decode_args(const CommandRow& row, std::string_view json, const NameLimits& limits) {
   JsonText object;
   if (!json.empty()) {
-    auto read = JsonText::read(json);
-    if (!read) return read.error();
-    if (read->kind() != JsonKind::object)
+    if (auto taken = object.take(json); !taken) return taken.error();
+    if (object.kind() != JsonKind::object)
       return fail(Code::invalid_argument, "the parameters must be a JSON object");
-    object = std::move(*read);
   }
   Args args;
+  args.reserve(std::min(row.fields.size(), object.parts().size() + 1), json.size());
+  std::string scratch;
   for (const FieldSpec& spec : row.fields) {
     const FieldName& name = kNames[static_cast<size_t>(spec.field)];
     const JsonPart* value = object.find(name.wire);
@@ -250,9 +260,9 @@ Result<Args> decode_args(const CommandRow& row, std::string_view json, const Nam
       args.set_list(spec.field, std::move(*names));
       continue;
     }
-    auto decoded = value_of(spec, *value, limits);
+    auto decoded = value_of(spec, *value, limits, scratch);
     if (!decoded) return decoded.error();
-    args.set(spec.field, std::move(*decoded));
+    args.set(spec.field, *decoded);
   }
   return args;
 }

@@ -84,18 +84,27 @@ struct FieldSpec {
   std::string_view words = {};  // word: "a|b|c"
 };
 
-// The decoded parameters. Absent ones read as empty.
+// The decoded parameters. Absent ones read as empty. All texts stand in one piece of memory, which moves with
+// their owner: a view of one lives as long as nothing is set.
 class Args {
  public:
   bool has(Field field) const { return find(field) != nullptr; }
   std::string_view text(Field field) const {
     const Value* value = find(field);
-    return value ? std::string_view(value->text) : std::string_view();
+    return value ? text_of(*value) : std::string_view();
   }
   uint64_t number(Field field, uint64_t otherwise) const;
   bool flag(Field field) const { return text(field) == "true"; }
   const std::vector<std::string>& list() const { return list_; }  // of the one parameter that is a list
-  void set(Field field, std::string text) { values_.push_back({field, std::move(text)}); }
+  // Room for so many parameters and bytes: more may come.
+  void reserve(size_t count, size_t bytes) {
+    values_.reserve(count);
+    texts_.reserve(bytes);
+  }
+  void set(Field field, std::string_view text) {
+    values_.push_back({field, static_cast<uint32_t>(texts_.size()), static_cast<uint32_t>(text.size())});
+    texts_.insert(texts_.end(), text.begin(), text.end());
+  }
   void set_list(Field field, std::vector<std::string> list) {
     set(field, "");
     list_ = std::move(list);
@@ -107,14 +116,16 @@ class Args {
  private:
   struct Value {
     Field field;
-    std::string text;
+    uint32_t at, size;  // in texts_
   };
   const Value* find(Field field) const {
     for (const Value& value : values_)
       if (value.field == field) return &value;
     return nullptr;
   }
+  std::string_view text_of(const Value& value) const { return {texts_.data() + value.at, value.size}; }
   std::vector<Value> values_;
+  std::vector<char> texts_;  // no string: moving a short one would move its bytes
   std::vector<std::string> list_;
 };
 

@@ -31,11 +31,13 @@ int32_t hex4(std::string_view text, size_t at) {
 bool is_high_surrogate(int32_t unit) { return unit >= 0xd800 && unit < 0xdc00; }
 bool is_low_surrogate(int32_t unit) { return unit >= 0xdc00 && unit < 0xe000; }
 
+}  // namespace
+
 // Reads a text once, from the front. Each function begins where its token must stand and ends behind it;
 // false: at() is where the text stops being JSON.
-class Scanner {
+class JsonScanner {
  public:
-  Scanner(std::string_view text, std::vector<JsonPart>& parts) : text_(text), parts_(parts) {}
+  JsonScanner(std::string_view text, JsonText& out) : text_(text), out_(out) {}
 
   // One value, with nothing but white space around it.
   bool whole(JsonKind& kind) {
@@ -98,11 +100,11 @@ class Scanner {
     if (take(close)) return true;
     for (;;) {
       JsonPart part;
-      if (close == '}' && !key(part.key)) return false;
+      if (close == '}' && !key(part)) return false;
       size_t from = at_;
       if (!value(part.kind, depth + 1)) return false;
       part.raw = text_.substr(from, at_ - from);
-      if (depth == 0) parts_.push_back(part);
+      if (depth == 0) out_.add(part);
       skip_space();
       if (take(close)) return true;
       if (!take(',')) return false;
@@ -110,10 +112,12 @@ class Scanner {
     }
   }
 
-  bool key(std::string_view& name) {
+  bool key(JsonPart& part) {
     size_t from = at_ + 1;
+    escaped_ = false;
     if (!sees('"') || !string()) return false;
-    name = text_.substr(from, at_ - 1 - from);
+    part.key = text_.substr(from, at_ - 1 - from);
+    part.escaped = escaped_;
     skip_space();
     if (!take(':')) return false;
     skip_space();
@@ -149,6 +153,7 @@ class Scanner {
 
   // Ends on the escape's last character. A surrogate alone is no character (RFC 8259, 8.2).
   bool escape() {
+    escaped_ = true;
     at_++;
     if (ends()) return false;
     if (text_[at_] != 'u') return std::string_view("\"\\/bfnrt").find(text_[at_]) != std::string_view::npos;
@@ -177,9 +182,12 @@ class Scanner {
   }
 
   std::string_view text_;
-  std::vector<JsonPart>& parts_;
+  JsonText& out_;
   size_t at_ = 0;
+  bool escaped_ = false;  // since the last key began
 };
+
+namespace {
 
 void append_utf8(std::string& out, uint32_t point) {
   auto add = [&out](uint32_t byte) { out += static_cast<char>(byte); };
@@ -225,22 +233,35 @@ void append_unescaped(std::string& out, std::string_view inside) {
 
 }  // namespace
 
-Result<JsonText> JsonText::read(std::string_view text) {
-  JsonText self;
-  self.parts_.reserve(8);
+Result<void> JsonText::take(std::string_view text) {
   if (!valid_utf8(text)) return fail(Code::invalid_json, "this is not valid JSON: it is not UTF-8");
-  Scanner scanner(text, self.parts_);
-  if (!scanner.whole(self.kind_)) {
+  JsonScanner scanner(text, *this);
+  if (!scanner.whole(kind_)) {
     return fail(Code::invalid_json,
                 "this is not valid JSON from byte " + std::to_string(scanner.at()) + " on");
   }
+  return {};
+}
+
+Result<JsonText> JsonText::read(std::string_view text) {
+  JsonText self;
+  if (auto taken = self.take(text); !taken) return taken.error();
   return self;
 }
 
+void JsonText::add(const JsonPart& part) {
+  if (count_ < kFew) {
+    few_[count_++] = part;
+    return;
+  }
+  if (more_.empty()) more_.assign(few_.begin(), few_.end());
+  more_.push_back(part);
+}
+
 const JsonPart* JsonText::find(std::string_view name) const {
-  for (const JsonPart& part : parts_) {
+  for (const JsonPart& part : parts()) {
     if (part.key == name) return &part;
-    if (part.key.find('\\') == std::string_view::npos) continue;
+    if (!part.escaped) continue;
     std::string key;
     append_unescaped(key, part.key);
     if (key == name) return &part;
@@ -254,16 +275,36 @@ std::string json_text_of(std::string_view raw) {
   return out;
 }
 
+std::string_view json_text_of(std::string_view raw, std::string& scratch) {
+  std::string_view inside = raw.substr(1, raw.size() - 2);
+  if (inside.find('\\') == std::string_view::npos) return inside;
+  scratch.clear();
+  append_unescaped(scratch, inside);
+  return scratch;
+}
+
 std::string json_minified(std::string_view raw) {
   std::string out;
   out.reserve(raw.size());
-  bool within = false;  // a string
-  for (size_t at = 0; at < raw.size(); at++) {
+  for (size_t at = 0; at < raw.size();) {
     char c = raw[at];
-    if (!within && is_space(c)) continue;
-    out += c;
-    if (c == '"') within = !within;
-    if (c == '\\') out += raw[++at];  // only within strings
+    if (c != '"') {
+      if (!is_space(c)) out += c;
+      at++;
+      continue;
+    }
+    // A string goes whole. Its end is the next quote that no backslash stands before, not counting
+    // backslashes that are meant themselves.
+    size_t end = at + 1;
+    for (;;) {
+      end = raw.find('"', end);
+      size_t backslashes = 0;
+      while (raw[end - 1 - backslashes] == '\\') backslashes++;
+      end++;
+      if (backslashes % 2 == 0) break;
+    }
+    out.append(raw, at, end - at);
+    at = end;
   }
   return out;
 }

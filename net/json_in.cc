@@ -5,13 +5,13 @@
 namespace twinwire {
 
 Result<void> read_envelope(std::string_view json, WsEnvelope& envelope, bool type_optional) {
-  auto message = JsonText::read(json);
-  if (!message) return message.error();
-  if (message->kind() != JsonKind::object) {
+  JsonText message;
+  if (auto taken = message.take(json); !taken) return taken.error();
+  if (message.kind() != JsonKind::object) {
     return fail(Code::invalid_argument, "a message must be a JSON object");
   }
   auto member = [&](std::string_view name) {
-    const JsonPart* part = message->find(name);
+    const JsonPart* part = message.find(name);
     return part && part->kind != JsonKind::null ? part : nullptr;
   };
   if (const JsonPart* id = member("id")) envelope.id = json_minified(id->raw);
@@ -20,11 +20,11 @@ Result<void> read_envelope(std::string_view json, WsEnvelope& envelope, bool typ
     return fail(Code::invalid_argument, "'id' must be at most 256 bytes of JSON");
   }
   if (const JsonPart* data = member("data")) envelope.data = data->raw;
-  const JsonPart* type = message->find("type");
+  const JsonPart* type = message.find("type");
   if (!type && type_optional) return {};
   if (!type) return fail(Code::invalid_argument, "'type' is required");
   if (type->kind != JsonKind::string) return fail(Code::invalid_argument, "'type' must be a string");
-  envelope.type = json_text_of(type->raw);
+  envelope.type = json_text_of(type->raw, envelope.unescaped);
   return {};
 }
 

@@ -11,11 +11,16 @@
 
 namespace twinwire {
 
-// {"type":…, "id":…, "data":…} of a WebSocket message.
+// {"type":…, "id":…, "data":…} of a WebSocket message, which outlives it.
 struct WsEnvelope {
-  std::string type;
-  std::string id;    // raw JSON, "" if absent
-  std::string data;  // raw JSON, "" if absent
+  std::string_view type;
+  std::string_view data;  // raw JSON, "" if absent
+  std::string id;         // raw JSON on one line, "" if absent
+  std::string unescaped;  // may hold the type
+
+  WsEnvelope() = default;
+  WsEnvelope(const WsEnvelope&) = delete;
+  WsEnvelope& operator=(const WsEnvelope&) = delete;
 };
 // Errors: invalid_json, invalid_argument (no object, no type). `id` is filled in when it could be read.
 // With `type_optional` a message without type is fine, its type is "".
