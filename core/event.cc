@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <ctime>
 #include <new>
@@ -27,22 +28,33 @@ size_t write_ws_header(char out[10], uint8_t opcode, size_t payload_size) {
   return 2 + digits;
 }
 
-std::string format_timestamp(uint64_t wall_ms) {
+void append_timestamp(std::string& out, uint64_t wall_ms) {
   // Several are wanted for each message, and within a second they differ in three digits.
+  struct Second {
+    uint64_t second;
+    uint32_t size;
+    char text[36];
+  };
   constexpr uint64_t kNever = UINT64_MAX;
-  thread_local uint64_t second = kNever;
-  thread_local std::string text;
-  if (wall_ms / 1000 != second) {
-    second = wall_ms / 1000;
-    time_t seconds = static_cast<time_t>(second);
+  thread_local constinit Second last{kNever, 0, {}};
+  if (wall_ms / 1000 != last.second) {
+    last.second = wall_ms / 1000;
+    time_t seconds = static_cast<time_t>(last.second);
     std::tm utc{};
     gmtime_r(&seconds, &utc);
-    text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.000Z", utc.tm_year + 1900, utc.tm_mon + 1,
-                       utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
+    auto end = fmt::format_to_n(last.text, sizeof last.text, "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.000Z",
+                                utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min,
+                                utc.tm_sec);
+    last.size = static_cast<uint32_t>(std::min(end.size, sizeof last.text));
   }
-  std::string out = text;
+  out.append(last.text, last.size);
   uint64_t millis = wall_ms % 1000;
   for (size_t at = out.size() - 2; millis > 0; millis /= 10) out[at--] = static_cast<char>('0' + millis % 10);
+}
+
+std::string format_timestamp(uint64_t wall_ms) {
+  std::string out;
+  append_timestamp(out, wall_ms);
   return out;
 }
 
@@ -78,48 +90,90 @@ class EventCoder {
     envelope.tenant = draft_.room_name.tenant();
     envelope.room = draft_.shown_room;
     if (draft_.user) envelope.user = draft_.user.text();
-    std::string timestamp = format_timestamp(draft_.wall_ms);
+    thread_local std::string timestamp, head;
+    timestamp.clear();
+    append_timestamp(timestamp, draft_.wall_ms);
     envelope.timestamp = timestamp;
     envelope.data = draft_.data;
     envelope.sequence_place = draft_.sequence_place;
-    Body body;
+    head.clear();
+    if (style_.native()) return build_native(envelope, head);
+    Body body, other;
     write_body(body, envelope, style_.ws);
-    if (style_.native()) {
-      write_sse(body, envelope.event_id);
-    } else {
-      Body other;
-      write_body(other, envelope, style_.sse);
-      write_sse(other, envelope.event_id);
-    }
-    char header[10];
-    size_t header_size = write_ws_header(header, kTextOpcode, body.json.size());
-    return assemble({header, header_size}, body);
+    write_body(other, envelope, style_.sse);
+    append_sse_block_head(head, envelope.event_id);
+    Event* event = make(head.size() + other.json.size() + kBlockEnd.size(), body.json.size(), body.data_at);
+    if (with_id()) add_place(*event, kIdDigitsAt);
+    for (uint32_t i = 0; i < other.place_count; i++)
+      add_place(*event, static_cast<uint32_t>(head.size()) + other.places[i]);
+    put(head);
+    put(other.json);
+    put(kBlockEnd);
+    put_header(body.json.size());
+    put(body.json);
+    put_rest();
+    uint32_t json_at = event->sse_size_ + event->ws_header_;
+    for (uint32_t i = 0; i < body.place_count; i++) add_place(*event, json_at + body.places[i]);
+    if (!shown_ && draft_.sequence_place != EventDraft::kNoPlace)
+      add_place(*event, event->data_at_ + draft_.sequence_place);
+    return EventRef::adopt(event);
   }
 
  private:
-  void write_sse(const Body& body, std::string_view id) {
-    sse_.reserve(body.json.size() + draft_.type.size() + 64);
-    if (!direct_ && draft_.event_class == EventClass::kept) {
-      sse_ += "id: ";
-      sse_places_[sse_count_++] = static_cast<uint32_t>(sse_.size() + 13);
-      sse_ += id;
-      sse_ += '\n';
+  static constexpr std::string_view kId = "id: ", kBlockEnd = "\n\n";
+  static constexpr uint32_t kIdDigitsAt = kId.size() + Cursor::kTextSize - kSequenceDigits;
+
+  bool with_id() const { return !direct_ && draft_.event_class == EventClass::kept; }
+
+  // All that stands before the body.
+  void append_sse_block_head(std::string& out, std::string_view id) const {
+    if (with_id()) {
+      out += kId;
+      out += id;
+      out += '\n';
     }
-    append_sse_head(sse_, style_.sse, draft_.type);
-    for (uint32_t i = 0; i < body.place_count; i++)
-      sse_places_[sse_count_++] = static_cast<uint32_t>(sse_.size()) + body.places[i];
-    sse_ += body.json;
-    sse_ += "\n\n";
+    append_sse_head(out, style_.sse, draft_.type);
   }
 
-  EventRef assemble(std::string_view header, const Body& body) {
+  // As nearly every event is: one body for both forms, written once into its place and copied once. `head` is
+  // for what stands before the data.
+  EventRef build_native(const Envelope& envelope, std::string& head) {
+    write_native_head(head, envelope);
+    const size_t head_size = head.size();
+    append_sse_block_head(head, envelope.event_id);
+    std::string_view json_head = std::string_view(head).substr(0, head_size);
+    std::string_view block_head = std::string_view(head).substr(head_size);
+    const size_t json_size = head_size + draft_.data.size() + 1;
+    Event* event =
+        make(block_head.size() + json_size + kBlockEnd.size(), json_size, static_cast<uint32_t>(head_size));
+    put(block_head);
+    const char* json = out_;
+    put(json_head);
+    put(draft_.data);
+    put("}");
+    put(kBlockEnd);
+    put_header(json_size);
+    put({json, json_size});
+    put_rest();
+    if (with_id()) add_place(*event, kIdDigitsAt);
+    for (uint32_t at : {static_cast<uint32_t>(block_head.size()), event->sse_size_ + event->ws_header_}) {
+      if (!direct_) add_place(*event, at + kNativeDigitsAt);
+      if (draft_.sequence_place != EventDraft::kNoPlace)
+        add_place(*event, at + static_cast<uint32_t>(head_size) + draft_.sequence_place);
+    }
+    return EventRef::adopt(event);
+  }
+
+  // The event with everything but its bytes; put() goes on from the first of them.
+  Event* make(size_t sse_size, size_t json_size, uint32_t data_at) {
+    char header[10];
+    const size_t header_size = write_ws_header(header, kTextOpcode, json_size);
     // The record and answers need the data as it came: once more, unless the ws form has it so.
-    bool shown = body.data_at != Body::kNotVerbatim;
-    std::string_view apart = shown ? std::string_view() : draft_.data;
+    shown_ = data_at != Body::kNotVerbatim;
     size_t extras =
         draft_.type.size() + draft_.shown_room.size() + draft_.client_id.size() + draft_.room_record.size();
-    size_t ws_size = header.size() + body.json.size();
-    size_t size = sizeof(Event) + sse_.size() + ws_size + extras + apart.size();
+    size_t ws_size = header_size + json_size;
+    size_t size = sizeof(Event) + sse_size + ws_size + extras + (shown_ ? 0 : draft_.data.size());
     void* memory = std::malloc(size);
     TW_CHECK(memory != nullptr);
     Event* event = new (memory) Event();
@@ -136,37 +190,41 @@ class EventCoder {
     event->wall_ms_ = draft_.wall_ms;
     event->content_hash_ = draft_.content_hash;
     event->about_ = draft_.about;
-    event->sse_size_ = static_cast<uint32_t>(sse_.size());
+    event->sse_size_ = static_cast<uint32_t>(sse_size);
     event->ws_size_ = static_cast<uint32_t>(ws_size);
-    event->ws_header_ = static_cast<uint8_t>(header.size());
-    size_t data_at = shown ? header.size() + body.data_at : ws_size + extras;
-    event->data_at_ = static_cast<uint32_t>(sse_.size() + data_at);
+    event->ws_header_ = static_cast<uint8_t>(header_size);
+    event->data_at_ = static_cast<uint32_t>(sse_size + (shown_ ? header_size + data_at : ws_size + extras));
     event->data_size_ = static_cast<uint32_t>(draft_.data.size());
     event->type_size_ = static_cast<uint8_t>(draft_.type.size());
     event->shown_room_size_ = static_cast<uint8_t>(draft_.shown_room.size());
     event->client_id_size_ = static_cast<uint16_t>(draft_.client_id.size());
     event->room_record_size_ = static_cast<uint32_t>(draft_.room_record.size());
-    char* out = event->bytes();
-    for (std::string_view part : {std::string_view(sse_), header, std::string_view(body.json), draft_.type,
-                                  draft_.shown_room, draft_.client_id, draft_.room_record, apart}) {
-      if (!part.empty()) std::memcpy(out, part.data(), part.size());
-      out += part.size();
-    }
-    for (uint32_t i = 0; i < sse_count_; i++) event->place_[event->places_++] = sse_places_[i];
-    for (uint32_t i = 0; i < body.place_count; i++)
-      event->place_[event->places_++] = event->sse_size_ + event->ws_header_ + body.places[i];
-    if (!shown && draft_.sequence_place != EventDraft::kNoPlace)
-      event->place_[event->places_++] = event->data_at_ + draft_.sequence_place;
-    return EventRef::adopt(event);
+    out_ = event->bytes();
+    return event;
+  }
+
+  static void add_place(Event& event, uint32_t at) { event.place_[event.places_++] = at; }
+
+  void put(std::string_view part) {
+    if (!part.empty()) std::memcpy(out_, part.data(), part.size());
+    out_ += part.size();
+  }
+  void put_header(size_t json_size) {
+    char header[10];
+    put({header, write_ws_header(header, kTextOpcode, json_size)});
+  }
+  void put_rest() {
+    for (std::string_view part : {draft_.type, draft_.shown_room, draft_.client_id, draft_.room_record})
+      put(part);
+    if (!shown_) put(draft_.data);
   }
 
   const EventDraft& draft_;
   const WireStyle& style_;
   const Epoch epoch_;
   const bool direct_;
-  std::string sse_;
-  std::array<uint32_t, 3> sse_places_{};
-  uint32_t sse_count_ = 0;
+  bool shown_ = true;  // the ws form has the data byte for byte
+  char* out_ = nullptr;
 };
 
 EventRef Event::encode(const EventDraft& draft, Epoch epoch) {

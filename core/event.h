@@ -222,6 +222,7 @@ const WireStyle& native_style();
 
 // `2026-11-20T12:00:00.123Z`, 24 bytes.
 std::string format_timestamp(uint64_t wall_ms);
+void append_timestamp(std::string& out, uint64_t wall_ms);
 
 // A server's unmasked WebSocket frame header (RFC 6455, 5.2) with FIN set; returns its size, 2, 4 or 10.
 size_t write_ws_header(char out[10], uint8_t opcode, size_t payload_size);

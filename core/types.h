@@ -43,6 +43,11 @@ struct Cursor {
   static std::optional<Cursor> parse(std::string_view text);
   std::string text() const;
   void write(char out[kTextSize]) const;
+  void append_to(std::string& out) const {
+    char bytes[kTextSize];
+    write(bytes);
+    out.append(bytes, kTextSize);
+  }
 };
 
 // Writes the 14 hex digits of a sequence: the part of an encoded event that is known only after the claim.

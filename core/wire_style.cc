@@ -211,34 +211,12 @@ void write_envelope(Body& body, const Envelope& e, const FormStyle& style, std::
 
 // The native form, which nearly every event has: no look at tables.
 void write_native(Body& body, const Envelope& e) {
-  std::string& json = body.json;
-  json += '{';
-  if (!e.event_id.empty()) {
-    json += "\"eventId\":";
-    append_id(body, e.event_id);
-    json += ',';
-  }
-  json += "\"type\":";
-  append_json_string(json, e.type);
-  if (e.with_tenant || !e.tenant.empty()) {
-    json += ",\"tenantId\":";
-    append_json_string(json, e.tenant);
-  }
-  if (!e.room.empty()) {
-    json += ",\"room\":";
-    append_json_string(json, e.room);
-  }
-  if (!e.user.empty()) {
-    json += ",\"userId\":";
-    append_json_string(json, e.user);
-  }
-  json += ",\"timestamp\":\"";
-  json += e.timestamp;
-  json += "\",\"data\":";
-  body.data_at = static_cast<uint32_t>(json.size());
+  write_native_head(body.json, e);
+  if (!e.event_id.empty()) note_place(body, kNativeDigitsAt);
+  body.data_at = static_cast<uint32_t>(body.json.size());
   if (e.sequence_place != Envelope::kNoPlace) note_place(body, body.data_at + e.sequence_place);
-  json += e.data;
-  json += '}';
+  body.json += e.data;
+  body.json += '}';
 }
 
 // The data alone, and in front what `members` adds to it. Data that is no object cannot take members: where
@@ -282,6 +260,34 @@ void write_data(Body& body, const Envelope& e, const FormStyle& style, std::stri
 }
 
 }  // namespace
+
+void write_native_head(std::string& out, const Envelope& e) {
+  constexpr std::string_view kId = "{\"eventId\":\"";
+  static_assert(kId.size() + kSequenceAt == kNativeDigitsAt);
+  if (e.event_id.empty()) {
+    out += "{\"type\":";
+  } else {
+    out += kId;
+    out += e.event_id;
+    out += "\",\"type\":";
+  }
+  append_json_string(out, e.type);
+  if (e.with_tenant || !e.tenant.empty()) {
+    out += ",\"tenantId\":";
+    append_json_string(out, e.tenant);
+  }
+  if (!e.room.empty()) {
+    out += ",\"room\":";
+    append_json_string(out, e.room);
+  }
+  if (!e.user.empty()) {
+    out += ",\"userId\":";
+    append_json_string(out, e.user);
+  }
+  out += ",\"timestamp\":\"";
+  out += e.timestamp;
+  out += "\",\"data\":";
+}
 
 void append_with_keys(std::string& out, std::string_view json, const KeyStyle& style, uint32_t* place) {
   if (style.native()) {

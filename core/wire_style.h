@@ -78,6 +78,11 @@ struct Body {
   uint32_t place_count = 0;
 };
 
+// Appends all of the native form that stands before the data; behind it there is only the closing brace. Of
+// an event of the log the digits stand at kNativeDigitsAt from the start.
+void write_native_head(std::string& out, const Envelope& envelope);
+inline constexpr uint32_t kNativeDigitsAt = 25;
+
 // Appends to `body.json`, which is empty.
 void write_body(Body& body, const Envelope& envelope, const FormStyle& style);
 
