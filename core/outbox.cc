@@ -20,11 +20,17 @@ constexpr size_t kScratchKeep = 64 << 10;
 
 }  // namespace
 
-Entry Entry::raw(std::string_view bytes) {
-  auto* memory = static_cast<RawBytes*>(std::malloc(sizeof(RawBytes) + bytes.size()));
+Entry Entry::raw(std::initializer_list<std::string_view> parts) {
+  size_t size = 0;
+  for (std::string_view part : parts) size += part.size();
+  auto* memory = static_cast<RawBytes*>(std::malloc(sizeof(RawBytes) + size));
   TW_CHECK(memory != nullptr);
-  memory->size = static_cast<uint32_t>(bytes.size());
-  std::memcpy(memory->bytes, bytes.data(), bytes.size());
+  memory->size = static_cast<uint32_t>(size);
+  char* out = memory->bytes;
+  for (std::string_view part : parts) {
+    if (!part.empty()) std::memcpy(out, part.data(), part.size());
+    out += part.size();
+  }
   return Entry(reinterpret_cast<uintptr_t>(memory) | kRaw);
 }
 

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -28,7 +29,8 @@ class Entry {
   Entry() = default;
   static Entry borrow(const Event* event) { return Entry(reinterpret_cast<uintptr_t>(event)); }
   static Entry own(EventRef event) { return Entry(reinterpret_cast<uintptr_t>(event.detach()) | kOwned); }
-  static Entry raw(std::string_view bytes);
+  static Entry raw(std::string_view bytes) { return raw({bytes}); }
+  static Entry raw(std::initializer_list<std::string_view> parts);  // one behind the other
 
   bool empty() const { return bits_ == 0; }
   bool is_raw() const { return bits_ & kRaw; }
@@ -88,6 +90,10 @@ class Outboxes {
   void open(ConnectionId id, uint32_t generation);
   void close(ConnectionId id);
   Stream& at(ConnectionId id) { return streams_[index_of(id)]; }
+  // Says that the stream will be touched in a moment.
+  void fetch(ConnectionId id) const {
+    if (index_of(id) < size_) __builtin_prefetch(&streams_[index_of(id)], 1);
+  }
   bool is_open(ConnectionId id) const {
     return index_of(id) < size_ && const_cast<Outboxes*>(this)->at(id).open;
   }
@@ -97,6 +103,9 @@ class Outboxes {
 
   void push(ConnectionId id, Entry entry);
   void push_raw(ConnectionId id, std::string_view bytes) { push(id, Entry::raw(bytes)); }
+  void push_raw(ConnectionId id, std::initializer_list<std::string_view> parts) {
+    push(id, Entry::raw(parts));
+  }
   void close_when_flushed(ConnectionId id);
   bool overfull(ConnectionId id) const;
   uint32_t queued(ConnectionId id);

@@ -39,6 +39,11 @@ std::string command_name(std::string_view path) {
   return name;
 }
 
+// Whether a body that is JSON can have a member of that name: it need not be read where it cannot.
+bool may_name(std::string_view body, std::string_view name) {
+  return body.find(name) != std::string_view::npos || body.find('\\') != std::string_view::npos;
+}
+
 // The word that goes with a status that no command gives.
 Code code_of_status(int status) {
   switch (status) {
@@ -277,8 +282,7 @@ void Gateway::answer(ConnectionId id, const Answer& answer) {
                               .keep_alive = keep,
                               .date = date(),
                               .more_fields = more});
-  if (!c.has(Connection::kHeadOnly)) out_ += answer.body;
-  shard_->write(id, out_);
+  shard_->write(id, {out_, c.has(Connection::kHeadOnly) ? std::string_view() : answer.body});
   if (out_.capacity() > (1u << 20)) std::string().swap(out_);
   c.clear(Connection::kBusy);
   if (!keep) {
@@ -385,7 +389,7 @@ void Gateway::on_command(ConnectionId id, const HttpRequest& request, const Comm
     session = *field;
   } else if (auto value = query.value("session")) {
     session = std::move(*value);
-  } else {
+  } else if (may_name(request.body, "session")) {
     session = text_member(request.body, "session").value_or(std::string());
   }
   if (!session.empty()) {

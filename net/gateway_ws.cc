@@ -93,9 +93,8 @@ void Gateway::ws_failed(ConnectionId id, uint16_t close_code) {
 }
 
 void Gateway::write_ws_json(ConnectionId id, std::string_view json) {
-  std::string frame;
-  append_ws_frame(frame, kWsText, json);
-  shard_->write(id, frame);
+  char header[10];
+  shard_->write(id, {{header, write_ws_header(header, kWsText, json.size())}, json});
 }
 
 // {"type":"reply","id":…,…}: the body without its first brace goes behind.
@@ -110,11 +109,13 @@ void Gateway::write_ws_reply(ConnectionId id, std::string_view id_json, const Re
 }
 
 void Gateway::write_ws_reply_body(ConnectionId id, std::string_view id_json, std::string_view body) {
-  std::string json = "{\"type\":\"reply\"";
-  if (!id_json.empty()) json.append(",\"id\":").append(id_json);
-  if (body.size() > 2) json += ',';
-  json.append(body.substr(1));
-  write_ws_json(id, json);
+  constexpr std::string_view kHead = "{\"type\":\"reply\"", kId = ",\"id\":";
+  const std::string_view id_key = id_json.empty() ? std::string_view() : kId;
+  const std::string_view comma = body.size() > 2 ? "," : "";
+  body.remove_prefix(1);
+  char header[10];
+  const size_t size = kHead.size() + id_key.size() + id_json.size() + comma.size() + body.size();
+  shard_->write(id, {{header, write_ws_header(header, kWsText, size)}, kHead, id_key, id_json, comma, body});
 }
 
 // Under whose bridge a WebSocket is: its user's tenant's, once it has said who it is.
@@ -145,7 +146,7 @@ void Gateway::ws_message(ConnectionId id, std::string_view text) {
 // A message under a name of the application's own. Where it has no member for the data, it is the data.
 void Gateway::ws_alias(ConnectionId id, const CommandAlias& alias, const WsEnvelope& envelope,
                        std::string_view text) {
-  std::string data = alias.inside.empty() ? envelope.data : raw_member(text, alias.inside);
+  std::string data = alias.inside.empty() ? std::string(envelope.data) : raw_member(text, alias.inside);
   if (data.empty()) data = text;
   auto command = bridge_command(alias, data, {}, ws_bridge(id).room);
   if (!command) return write_ws_reply(id, envelope.id, reply_of(command.error()));
