@@ -269,6 +269,7 @@ class Sessions {
   void tell_room_state(uint32_t session, const Name& room, const RoomState& state, bool fresh);
   // delivery (sessions_deliver.cc)
   static bool wants(const Session& session, const Event& event);
+  void fetch_ahead(const LocalRoom& room, size_t at) const;
   void deliver_one(uint32_t session, const Event& event);
   void deliver_inbox(const Event& event);
   void gained(uint32_t session, const Event& event);
