@@ -75,7 +75,7 @@ void change(Shard& home, Room& room, Command& asked, const FoundMessage& found, 
   draft.exclude_session = asked.session;
   // A retry is answered with its first result also where the message has been deleted since.
   const Error* refusal = is_deleted(state) ? &gone : nullptr;
-  home.homes().publish_command(room, std::move(asked), draft, Homes::AnswerShape::data, refusal);
+  home.homes().publish_command(room, std::move(asked), std::move(draft), Homes::AnswerShape::data, refusal);
 }
 
 void find_and_change(Shard& shard, Command command, bool deletes) {

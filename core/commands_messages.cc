@@ -32,19 +32,33 @@ Name room_of(const Command& command) {
   return Name(command.who.user.tenant(), command.args.text(Field::room));
 }
 
+namespace {
+
+void use_room(Shard& shard, Room& room, Command& command, Right right,
+              const std::function<void(Shard&, Room&, Command&)>& use) {
+  if (auto ok = shard.homes().may(command.who, room, right); !ok)
+    return shard.reply(command, reply_of(ok.error()));
+  use(shard, room, command);
+}
+
+}  // namespace
+
 void at_room(Shard& shard, Command command, std::function<void(Shard&, Room&, Command&)> use) {
-  Name name = room_of(command);
   Right right = command.row->right;
+  // Mostly the room is here: nothing is kept for later then, nor is its name made anew.
+  RoomId id = shard.room_id(command.who.user.tenant(), command.args.text(Field::room));
+  if (Room* room = shard.homes().loaded_room(id)) return use_room(shard, *room, command, right, use);
+  Name name = room_of(command);
   at_room(shard, std::move(command), name, right, std::move(use));
 }
 
 void at_room(Shard& shard, Command command, const Name& name, Right right,
              std::function<void(Shard&, Room&, Command&)> use) {
+  RoomId id = shard.room_id(name);
+  if (Room* room = shard.homes().loaded_room(id)) return use_room(shard, *room, command, right, use);
   auto kept = std::make_shared<Command>(std::move(command));
-  shard.homes().with_room(shard.room_id(name), name, [&shard, kept, right, use = std::move(use)](Room& room) {
-    if (auto ok = shard.homes().may(kept->who, room, right); !ok)
-      return shard.reply(*kept, reply_of(ok.error()));
-    use(shard, room, *kept);
+  shard.homes().with_room(id, name, [&shard, kept, right, use = std::move(use)](Room& room) {
+    use_room(shard, room, *kept, right, use);
   });
 }
 
@@ -75,12 +89,17 @@ std::string message_data(Shard& shard, const Command& command, uint32_t& place) 
   constexpr size_t kAround = 448;  // the names of all members, two timestamps, the id
   std::string data;
   data.reserve(kAround + args.text(Field::content).size() + args.text(Field::encrypted_content).size());
-  data = "{\"message\":";
+  data += "{\"message\":";
   JsonObject message(data);
-  std::string created = format_timestamp(shard.wall_ms());
-  std::string id = shard.cursor({0}).text();
-  place = static_cast<uint32_t>(data.size() + sizeof("\"id\":\"") - 1 + 13);
-  message.field("id", id).field("room", args.text(Field::room)).field("userId", command.who.user.text());
+  auto quoted = [&data](auto&& append) {
+    data += '"';
+    append();
+    data += '"';
+  };
+  message.begin("id");
+  place = static_cast<uint32_t>(data.size() + 1 + 13);
+  quoted([&] { shard.cursor({0}).append_to(data); });
+  message.field("room", args.text(Field::room)).field("userId", command.who.user.text());
   if (args.has(Field::type)) message.field("type", args.text(Field::type));
   if (args.has(Field::content))
     message.field("content", args.text(Field::content));
@@ -92,8 +111,14 @@ std::string message_data(Shard& shard, const Command& command, uint32_t& place) 
   message.raw("fileSize", args.has(Field::file_size) ? args.text(Field::file_size) : "null");
   message.text_or_null("replyTo", args.text(Field::reply_to));
   message.text_or_null("clientId", args.text(Field::client_id));
-  message.field("createdAt", created).field("updatedAt", created).end();
-  return data + "}";
+  const uint64_t created_ms = shard.wall_ms();
+  for (std::string_view when : {"createdAt", "updatedAt"}) {
+    message.begin(when);
+    quoted([&] { append_timestamp(data, created_ms); });
+  }
+  message.end();
+  data += '}';
+  return data;
 }
 
 const Event& newest_state(const Event& created, const std::vector<MessageChange>& changes) {
@@ -125,7 +150,7 @@ void messages_send(Shard& shard, Command command) {
     draft.exclude = exclude_of(sent);
     draft.exclude_session = sent.session;
     home.homes().set_typing(room, sent.who.user, false);  // who has sent no longer types
-    home.homes().publish_command(room, std::move(sent), draft, Homes::AnswerShape::data);
+    home.homes().publish_command(room, std::move(sent), std::move(draft), Homes::AnswerShape::data);
   });
 }
 
@@ -148,17 +173,16 @@ void events_publish(Shard& shard, Command command) {
   shard.post(shard.home_of(shard.room_id(name)), [name, kept](Shard& there) {
     Right right = is_inbox(name) ? Right::none : Right::write;
     at_room(there, std::move(*kept), name, right, [](Shard& home, Room& room, Command& asked) {
-      std::string type(asked.args.text(Field::type));
-      std::string data(asked.args.has(Field::data) ? asked.args.text(Field::data) : "{}");
       EventDraft draft;
-      draft.type = type;
-      draft.data = data;
+      // These views go on where the command goes on to (Args).
+      draft.type = asked.args.text(Field::type);
+      draft.data = asked.args.has(Field::data) ? asked.args.text(Field::data) : "{}";
       if (room.kind != RoomKind::inbox) draft.shown_room = room.name.text();
       draft.user = asked.who.user;
       draft.event_class = asked.args.flag(Field::ephemeral) ? EventClass::ephemeral : EventClass::kept;
       draft.exclude = exclude_of(asked);
       draft.exclude_session = asked.session;
-      home.homes().publish_command(room, std::move(asked), draft, Homes::AnswerShape::id);
+      home.homes().publish_command(room, std::move(asked), std::move(draft), Homes::AnswerShape::id);
     });
   });
 }

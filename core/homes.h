@@ -113,6 +113,11 @@ class Homes {
   Result<void> may(const Identity& who, const Room& room, Right right) const;
   // Runs `use` with the room, loaded from the store if need be (then later). Inboxes included.
   void with_room(RoomId id, const Name& name, std::function<void(Room&)> use);
+  // The room where with_room() would use it at once, else nullptr.
+  Room* loaded_room(RoomId id) {
+    auto it = rooms_.find(id);
+    return it == rooms_.end() || !it->second->loaded ? nullptr : it->second.get();
+  }
   // The same for a command; refused when too many wait for that already.
   void with_room(RoomId id, const Name& name, const std::shared_ptr<Command>& command,
                  std::function<void(Room&)> use);
@@ -120,15 +125,14 @@ class Homes {
   void with_user(const Name& user, std::function<void(UserHome&)> use, bool must = false);
   // Claims a place for the event and publishes it: patch, slot, tail. No claim: overloaded or
   // storage_unavailable.
-  Result<EventRef> publish(Room& room, const EventDraft& draft,
-                           Ring::Priority priority = Ring::Priority::normal);
+  Result<EventRef> publish(Room& room, EventDraft draft, Ring::Priority priority = Ring::Priority::normal);
   // Publishes a command's event: idempotency first, then the claim; answers now or when it is stored. The
   // answer holds the event's id, and with `data` the fields of the event's data too ({"message":…}).
   // With `refusal` only a retry is answered: what is new is refused with it.
   enum class AnswerShape : uint8_t { id, data };
   // True: the command has been put behind an earlier one of its sender (or refused), and runs again later.
   bool waits_behind(Room& room, Command& command);
-  void publish_command(Room& room, Command command, const EventDraft& draft, AnswerShape shape,
+  void publish_command(Room& room, Command&& command, EventDraft&& draft, AnswerShape shape,
                        const Error* refusal = nullptr);
   // True: the user's membership, or the room itself, is not stored yet, and the command is answered (with
   // `fields`) when it is.
@@ -222,8 +226,8 @@ class Homes {
   void drop_user_if_unused(uint32_t index);
   void read_loaded(Room& room, const ReadRequest& request, Answer<std::shared_ptr<const ReadAnswer>> answer);
   Sequence cut();
-  void admit_new(Room& room, Command command, const EventDraft& draft, AnswerShape shape,
-                 const DedupeKey* key, const Error* refusal);
+  void admit_new(Room& room, Command&& command, EventDraft&& draft, AnswerShape shape, const DedupeKey* key,
+                 const Error* refusal);
   void answer_duplicate(Room& room, Command command, const DedupeEntry& entry, AnswerShape shape);
   void answer_from_store(Room& room, Command command, Sequence sequence, AnswerShape shape);
   void stored_event_read(RoomId id, const Command& command, Sequence sequence, AnswerShape shape,
@@ -270,6 +274,7 @@ class Homes {
   std::unordered_map<RoomId, std::unique_ptr<Room>> rooms_;
   size_t inbox_count_ = 0;         // of rooms_
   std::vector<RoomId> unsettled_;  // rooms with events the writer has not settled
+  Sequence settled_at_;            // `durable` at the last settling
   std::vector<RoomId> timed_;      // rooms with typing or presence to tell
   Slab<UserHome> users_;
   struct HashUser {

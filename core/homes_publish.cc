@@ -29,7 +29,7 @@ Error storage_unavailable() {
 
 }  // namespace
 
-Result<EventRef> Homes::publish(Room& room, const EventDraft& draft, Ring::Priority priority) {
+Result<EventRef> Homes::publish(Room& room, EventDraft draft, Ring::Priority priority) {
   bool kept = draft.event_class == EventClass::kept;
   bool marker = draft.event_class == EventClass::marker;
   Durability& durability = shard_.durability();
@@ -37,12 +37,11 @@ Result<EventRef> Homes::publish(Room& room, const EventDraft& draft, Ring::Prior
     shard_.metrics().refused_storage++;
     return storage_unavailable();
   }
-  EventDraft stamped = draft;
-  stamped.room = room.id;
-  stamped.room_name = room.name;
-  stamped.wall_ms = shard_.wall_ms();
-  stamped.style = &shard_.style_of(room.name.tenant());
-  EventRef event = Event::encode(stamped, shard_.epoch());
+  draft.room = room.id;
+  draft.room_name = room.name;
+  draft.wall_ms = shard_.wall_ms();
+  draft.style = &shard_.style_of(room.name.tenant());
+  EventRef event = Event::encode(draft, shard_.epoch());
   Ring& ring = shard_.ring();
   uint64_t claimed_us = shard_.now_us();
   auto claim = ring.try_claim(1, event->size(), priority);
@@ -67,13 +66,14 @@ Result<EventRef> Homes::publish(Room& room, const EventDraft& draft, Ring::Prior
   slot.marker = marker;
   slot.claimed_us = claimed_us;
   if (LogWatch* watch = shard_.engine().parts().watch) watch->publishing(*event, slot.mask);
-  ring.publish(claim->first);
+  // The writer is woken at the end of the tick's work: it takes all of that together.
+  ring.publish(claim->first, Ring::WakeWriter::later);
   count_published(room, draft.event_class);
   room.idle_since = shard_.now();
   if (kept) {
     room.last_kept = claim->first;
     if (!is_reserved_room(room.name.text()) || draft.effect == EventEffect::room_created) room.existed = true;
-    room.updated_wall_ms = stamped.wall_ms;
+    room.updated_wall_ms = draft.wall_ms;
     room.tail.append(event);
     Unsettled& open = room.unsettled.emplace_back();
     open.event = event;
@@ -129,23 +129,24 @@ void Homes::answer_when_stored(Room& room, Command command, std::string fields) 
   room.unsettled.back().command = std::make_unique<Command>(std::move(command));
 }
 
-void Homes::publish_command(Room& room, Command command, const EventDraft& draft, AnswerShape shape,
+void Homes::publish_command(Room& room, Command&& command, EventDraft&& draft, AnswerShape shape,
                             const Error* refusal) {
   if (waits_behind(room, command)) return;
   const Name& sender = command.who.user;
   std::string_view client_id = command.args.text(Field::client_id);
   if (client_id.empty() || draft.event_class != EventClass::kept)
-    return admit_new(room, std::move(command), draft, shape, nullptr, refusal);
+    return admit_new(room, std::move(command), std::move(draft), shape, nullptr, refusal);
   DedupeKey key = dedupe_key(sender, client_id);
   auto known = room.dedupe.find(key);
   if (known == room.dedupe.end()) {
     if (shard_.history().may_know_idempotent(room.id, sender, client_id))
       return ask_store(room, std::move(command));
-    return admit_new(room, std::move(command), draft, shape, &key, refusal);
+    return admit_new(room, std::move(command), std::move(draft), shape, &key, refusal);
   }
   DedupeEntry& entry = known->second;
   if (entry.sequence.value == 0)
-    return admit_new(room, std::move(command), draft, shape, &key, refusal);  // the store said: new
+    return admit_new(room, std::move(command), std::move(draft), shape, &key,
+                     refusal);  // the store said: new
   if (entry.content_hash != command.args.content_hash())
     return shard_.reply(command,
                         reply_of(fail(Code::conflict, "this clientId was used for another content")));
@@ -160,16 +161,17 @@ void Homes::publish_command(Room& room, Command command, const EventDraft& draft
   entry.waiting.push_back(std::move(command));
 }
 
-void Homes::admit_new(Room& room, Command command, const EventDraft& draft, AnswerShape shape,
+void Homes::admit_new(Room& room, Command&& command, EventDraft&& draft, AnswerShape shape,
                       const DedupeKey* key, const Error* refusal) {
   if (refusal) {
     if (key) room.dedupe.erase(*key);  // as below
     return shard_.reply(command, reply_of(*refusal));
   }
-  EventDraft full = draft;
-  full.content_hash = command.args.content_hash();
-  full.client_id = key ? command.args.text(Field::client_id) : std::string_view();
-  auto event = publish(room, full);
+  if (key) {  // without an id nothing will ever be a retry of it
+    draft.content_hash = command.args.content_hash();
+    draft.client_id = command.args.text(Field::client_id);
+  }
+  auto event = publish(room, std::move(draft));
   if (!event) {
     // That the store knows nothing of the id is not kept: no event will ever let go of it.
     if (key) room.dedupe.erase(*key);
@@ -293,7 +295,9 @@ void Homes::answer_event(const Command& command, const Event& event, bool stored
   Reply reply;
   reply.body.reserve(kAround + event.data().size());
   JsonObject object(reply.body);
-  object.field("success", true).field("eventId", shard_.cursor(event.sequence()).text());
+  object.field("success", true).begin("eventId") += '"';
+  shard_.cursor(event.sequence()).append_to(reply.body);
+  reply.body += '"';
   if (shape == AnswerShape::data && event.data().size() > 2) {
     reply.body += ',';
     reply.body += event.data().substr(1, event.data().size() - 2);
@@ -311,6 +315,9 @@ void Homes::settle() {
   Sequence durable = shard_.durability().durable();
   if (shard_.engine().mutated(Mutation::ack_before_sync))
     durable = shard_.ring().consumed_position(shard_.ring().writer_consumer());
+  // What was published since lies above it: nothing can be settled that was not settled then.
+  if (durable == settled_at_) return;
+  settled_at_ = durable;
   for (size_t i = 0; i < unsettled_.size();) {
     Room& room = *rooms_.at(unsettled_[i]);
     settle_room(room, durable);

@@ -69,7 +69,9 @@ class Ring {
   std::optional<Claim> try_claim(uint32_t count, uint64_t bytes, Priority priority);
   Slot& slot(Sequence sequence) { return slots_[sequence.value & mask_]; }
   // Makes a filled slot visible and wakes its sleeping readers. The slot's event must be prepaid.
-  void publish(Sequence sequence);
+  // later: the writer is left to sleep; the publisher wakes it soon by wake_if_sleeping().
+  enum class WakeWriter : uint8_t { now, later };
+  void publish(Sequence sequence, WakeWriter wake = WakeWriter::now);
   // The last sequence anyone was given so far: the cut of a join (everything a home claims later is above
   // it).
   Sequence claimed() const { return {next_.load(std::memory_order_seq_cst) - 1}; }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -60,6 +61,10 @@ class Shard {
   void connection_opened(ConnectionId connection, uint32_t generation);
   void connection_closed(ConnectionId connection);
   void write(ConnectionId connection, std::string_view bytes) { outboxes_.push_raw(connection, bytes); }
+  // The parts behind one another.
+  void write(ConnectionId connection, std::initializer_list<std::string_view> parts) {
+    outboxes_.push_raw(connection, parts);
+  }
   void close_when_flushed(ConnectionId connection) { outboxes_.close_when_flushed(connection); }
   bool overfull(ConnectionId connection) const { return outboxes_.overfull(connection); }
   void on_short_send(ConnectionId connection, size_t sent) { outboxes_.on_short_send(connection, sent); }
@@ -119,7 +124,8 @@ class Shard {
   // The highest position that reads may return: what the fan-out may deliver.
   Sequence barrier() const;
   Epoch epoch() const;
-  RoomId room_id(const Name& room) const;
+  RoomId room_id(const Name& room) const { return room_id(room.tenant(), room.text()); }
+  RoomId room_id(std::string_view tenant, std::string_view room) const;
   RoomId inbox_id(const Name& user) const;
   ShardIndex home_of(RoomId room) const;
   ShardIndex home_of(SessionId session) const;
@@ -206,9 +212,10 @@ class Shard {
   bool drain_mail();
   bool consume_ring();
   void run_soon();
-  void route(Command command);
-  void run_on(ShardIndex to, Command command);
+  void route(Command&& command);
+  void run_on(ShardIndex to, Command&& command);
   void deliver_reply(const Asked& asked, const Reply& reply);
+  void wake_writer();
   void observe_writes();
   void run_chores();
   std::optional<Reply> too_fast(const Command& command);
