@@ -27,10 +27,27 @@ size_t plain_run(std::string_view text, size_t at) {
   return i - at;
 }
 
+// Whether nothing in it needs an escape. The last eight bytes overlap those before.
+bool all_plain(std::string_view text) {
+  if (text.size() >= 8) {
+    return text.size() - plain_run(text, 0) < 8 && plain_run(text, text.size() - 8) == 8;
+  }
+  for (char c : text)
+    if (static_cast<unsigned char>(c) < 0x20 || c == '"' || c == '\\' || c == 0x7f) return false;
+  return true;
+}
+
 }  // namespace
 
 void append_json_string(std::string& out, std::string_view text) {
   static constexpr char kHex[] = "0123456789abcdef";
+  // Nearly always, and always of a key: grown once, with the quotes already in place.
+  if (all_plain(text)) {
+    size_t at = out.size() + 1;
+    out.append(text.size() + 2, '"');
+    if (!text.empty()) std::memcpy(out.data() + at, text.data(), text.size());
+    return;
+  }
   out += '"';
   size_t plain = 0;
   for (size_t i = plain_run(text, 0); i < text.size(); i++) {
