@@ -2,12 +2,12 @@
 const burst =
   'Taking in, storing and answering the messages of a burst is paid once a message, whoever reads it: at 1,000 readers a burst of sixteen takes only some milliseconds, and that part shows; see "what a message costs beyond the bare loop".';
 const answers =
-  'Twinwire reads each command as JSON, checks it, writes the event in both of its forms and answers; the peers here pass the bytes on as they came and answer nothing (see "not comparable" in bench/peers/README.md).';
+  'By profile six sevenths of the CPU are the kernel\'s, nearly all of it the ten sends, which every server here pays alike; the last seventh is all that Twinwire does itself: it reads the command as JSON, checks it, writes the event in both of its forms and answers. The peers here pass the bytes on as they came and answer nothing (see "not comparable" in bench/peers/README.md).';
 
 const sessions =
   "By profile two thirds are the kernel's: sending is a quarter of the whole, accepting a sixth, receiving a tenth. A twelfth is what a peer does not have: a session that can be resumed, its user, a place in the room. The rest is HTTP, the handshake, memory and the first event.";
 const syncs =
-  'The writer waits for nothing: it syncs as soon as it has something, so that an answer comes soon. At 2,000 messages a second its groups are small, and a sync costs the same CPU whatever is in it; nchan writes nothing.';
+  'A sync costs the same CPU whatever is in it, by itself more than ten deliveries do, and nchan writes nothing. Commits are put off by at most four milliseconds, and only where that slows nobody, so that a sync is shared; what remains is the store (log, memory table), a second turn of the shard, and an answer after the event, which is a send of its own.';
 
 export const why = {
   'fanout-sse-1000-16': burst,
@@ -21,7 +21,7 @@ export const why = {
   'storm-sse': sessions,
   'storm-ws': sessions,
   'publish-sockets':
-    "By profile, a third is the writer's thread, which is what the bare store loop does; a fifth is the kernel's share of sockets, and half is the shard's own code: the command's JSON, the event in both of its forms, room and tail, and an answer that holds the whole message. The bare loops do none of that.",
+    "By profile two fifths are the writer's thread, most of which the bare store loop has too, and a sixth is the kernel's share of sockets. Some two fifths are the shard's own code, which the bare loops have nothing of, and no part of it stands out: memory that is moved and has left the caches since (an event's two forms, the room's tail, which keeps them, and an answer that holds the whole message) is the larger half; the command's JSON, the checks, room, ring and settling are the rest.",
   // Why an earlier build is the one to compare with, by its commit.
   'before-239e2c6':
     'It is the last commit that has the whole engine and nothing of identity: the next one is the first of rights. What came after it and is not of issue 4 (corrections of the engine, and quicker JSON of a message) is on the side of *after*.',

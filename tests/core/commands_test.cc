@@ -435,5 +435,17 @@ TEST(Presence, OfTenThousandCostsEachMemberABoundedNumberOfBytes) {
   EXPECT_LT(each, 400);
 }
 
+// ---- many in one turn ----
+
+// What nobody here reads is passed in the turn that published it, however much that was: a shard that passed
+// less than it publishes would fill the ring.
+TEST(Turn, AShardPassesAllThatIsNotForItsStreams) {
+  CommandEngine engine;
+  for (int i = 0; i < 1000; i++) engine.send("ann", "messages.send", R"({"room":"lobby","content":"x"})");
+  engine.settle(1);
+  EXPECT_GE(engine.shard().ring().claimed().value, 1000u);
+  EXPECT_EQ(engine.shard().consumed(), engine.shard().ring().claimed());
+}
+
 }  // namespace
 }  // namespace twinwire::test

@@ -18,7 +18,7 @@ const inputs = {
     good: [
       (c) => ({ room: c.g, content: 'said' }),
       (c) => ({ conversationId: c.g, content: 'é "\\\n😀', ack: 'accepted', clientId: 'p1', replyTo: c.mine }),
-      (c) => ({ room: c.g, content: 'é "\\\n😀', ack: 'accepted', clientId: 'p1', replyTo: c.mine }),
+      (c) => ({ room: c.g, content: 'é "\\\n😀', ack: 'stored', clientId: 'p1', replyTo: c.mine }),
       (c) => ({ room: c.g, fileUrl: 'https://x/y', fileName: 'y', fileSize: 3, exclude: 'connection' }),
     ],
     bad: [(c) => ({ room: c.g }), (c) => ({ room: c.g, content: 'other', clientId: 'p1' })],
