@@ -173,7 +173,7 @@ TEST(Tokens, AreToldToPolls) {
   EXPECT_EQ(count(quiet, "\"content\":\"x\""), 1u);
   EXPECT_EQ(count(quiet, "auth.expiring"), 0u);
   // At half its time a poll that waits is answered.
-  poll.cursor = Cursor{{0}, small.ring->claimed()};
+  poll.cursor = Cursor{{0}, small.shard(0).ring().claimed()};
   waiting = ask(2);
   small.pass(6 * kSecond);
   std::string told = answer(2, waiting);
@@ -188,12 +188,12 @@ TEST(Tokens, AreToldToPolls) {
     std::string later = answer(at, waiting);
     EXPECT_EQ(count(later, "\"content\":\"y\""), 1u);
     EXPECT_EQ(count(later, "auth.expiring"), 0u);
-    poll.cursor = Cursor{{0}, small.ring->claimed()};
+    poll.cursor = Cursor{{0}, small.shard(0).ring().claimed()};
   }
   // A newer token has a time of its own; a poll that never waits is told by the answer it gets anyway.
   poll.who = user(small, "ann", 20);
   for (int second = 0, tellings = 0; second < 19; second++) {
-    poll.cursor = Cursor{{0}, small.ring->claimed()};
+    poll.cursor = Cursor{{0}, small.shard(0).ring().claimed()};
     small.command(1, bob, "messages.send", R"({"room":"lobby","content":"z"})");
     uint32_t at = static_cast<uint32_t>(second) % 3;
     std::string full = answer(at, ask(at));

@@ -164,3 +164,18 @@ test('an invitation to a stream that is open begins there, on each transport', a
     stream.close();
   }
 });
+
+test('polls that go on naming a room they may not read wait like any other', async () => {
+  const headers = bearer(token('poller'));
+  const ask = async (query) => (await fetch(`${server.url}/api/poll?rooms=group-none,polled&${query}`, { headers })).json();
+  const first = await ask('wait=5');
+  assert.deepEqual(first.events.map((e) => e.type), ['connected', 'reset']);
+  const began = Date.now();
+  const second = await ask(`wait=1&session=${first.sessionId}&lastEventId=${first.lastEventId}`);
+  assert.ok(Date.now() - began > 800, 'it waited');
+  assert.deepEqual(second.events.map((e) => e.type), ['reset']);
+  const waiting = ask(`wait=10&session=${first.sessionId}&lastEventId=${second.lastEventId}`);
+  await sleep(100);
+  await did('marker', 'messages.send', { room: 'polled', content: 'something else' });
+  assert.deepEqual((await waiting).events.filter((e) => !e.type.startsWith('presence')).map((e) => e.type), ['reset', 'message.created']);
+});
