@@ -186,7 +186,7 @@ void Client::connect(bool take_over) {
   link_.consumed = world_.shard(link_.shard).consumed().value;
   if (request.who.expires_wall_ms) link_.expires_ms = request.who.expires_wall_ms;
   uint64_t now = world_.clock().wall_ms();
-  link_.tokens.push_back({now, now, link_.expires_ms});
+  link_.tokens.push_back({now, link_.expires_ms});
   for (const Token& late : untaken_) {
     link_.tokens.push_back(late);
     link_.expires_ms = std::max(link_.expires_ms, late.expires_ms);

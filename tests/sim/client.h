@@ -46,9 +46,9 @@ class Client {
   static void count_states(Sessions& sessions, Coverage& coverage);
 
  private:
-  // What a stream was given: from when it may have been in force, from when it was, and until when.
+  // What a stream was given: from when it may have been in force, and until when.
   struct Token {
-    uint64_t sent_ms = 0, taken_ms = UINT64_MAX, expires_ms = UINT64_MAX;
+    uint64_t sent_ms = 0, expires_ms = UINT64_MAX;
   };
   struct Link {
     bool open = false;

@@ -99,10 +99,10 @@ void Client::refresh() {
 void Client::renewing() {
   new_token();
   uint64_t ends = expires_ms_ ? expires_ms_ : UINT64_MAX;
-  untaken_.push_back({issued_ms_, UINT64_MAX, ends});
+  untaken_.push_back({issued_ms_, ends});
   for (Link* link : {&link_, &old_}) {
     link->expires_ms = std::max(link->expires_ms, ends);
-    link->tokens.push_back({issued_ms_, UINT64_MAX, ends});
+    link->tokens.push_back({issued_ms_, ends});
   }
 }
 
@@ -112,21 +112,14 @@ void Client::on_refreshed(const Pending& pending) {
   std::erase_if(untaken_, [&](const Token& token) {
     return token.sent_ms == pending.issued_ms && token.expires_ms == ends;
   });
-  for (Link* link : {&link_, &old_})
-    for (Token& token : link->tokens)
-      if (token.sent_ms == pending.issued_ms && token.expires_ms == ends)
-        token.taken_ms = std::min(token.taken_ms, world_.clock().wall_ms());
 }
 
-// Whether some token of the stream had ended then that no later one had taken the place of for certain.
+// Whether some token of the stream had ended then. (Which one is in force is not to be said from outside: a
+// renewal may have met the stream before, whose successor came with a token of its own.)
 bool Client::could_expire(const Link& link, uint64_t at_ms) {
-  for (const Token& token : link.tokens) {
-    bool replaced = std::any_of(link.tokens.begin(), link.tokens.end(), [&](const Token& later) {
-      return later.sent_ms > token.taken_ms && later.taken_ms < at_ms;
-    });
-    if (!replaced && token.sent_ms <= at_ms && token.expires_ms / 1000 <= at_ms / 1000) return true;
-  }
-  return false;
+  return std::any_of(link.tokens.begin(), link.tokens.end(), [at_ms](const Token& token) {
+    return token.sent_ms <= at_ms && token.expires_ms / 1000 <= at_ms / 1000;
+  });
 }
 
 // A stream may be ended for its token only where that has ended, or has been revoked.
