@@ -145,9 +145,9 @@ constexpr CommandRow kTable[] = {
      "of such parameters is a batch of at most `limits.batch_events`: `results` holds an answer for each, in "
      "order.",
      kPublishResult},
-    {"rooms.create", Where::here, By::users, Right::none, kCreate, rooms_create,
-     "Creates a room of the user and the participants. With one other participant it is the direct room of "
-     "the two, the same one whoever creates it.",
+    {"rooms.create", Where::here, By::anyone, Right::none, kCreate, rooms_create,
+     "Creates a room of the user and the participants; a backend creates one of the participants alone. Of "
+     "two users it is the direct room of the two, the same one whoever creates it.",
      kCreateResult},
     {"rooms.load",
      Where::user,

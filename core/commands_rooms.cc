@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include "core/commands.h"
 #include "core/json.h"
@@ -47,10 +48,18 @@ std::string Homes::room_json(const Room& room, bool with_participants) {
 
 namespace {
 
+// Whether so many more members find room.
+Result<void> room_for(const Shard& home, const Room& room, size_t more) {
+  uint32_t most = home.config().limits.members_per_room;
+  if (room.members.size() + more <= most) return {};
+  return fail(Code::limit_exceeded, fmt::format("a room has at most {} members", most));
+}
+
 // Claims the member's event and makes the user's home follow. The room must be loaded and not hold the user
 // yet.
 Result<EventRef> add_member(Shard& home, Room& room, const Name& user, const Name& by,
                             Ring::Priority priority, std::string_view inbox_type) {
+  if (auto ok = room_for(home, room, 1); !ok) return ok.error();
   std::string data = "{\"userId\":" + json_string(user.text()) + "}";
   EventDraft draft;
   draft.type = "room.member_added";
@@ -220,6 +229,10 @@ namespace {
 
 void invite_at_home(Shard& shard, Command command) {
   at_room(shard, std::move(command), [](Shard& home, Room& room, Command& asked) {
+    std::set<std::string_view> fresh;
+    for (const std::string& name : asked.args.list())
+      if (!room.is_member(Name(asked.who.user.tenant(), name))) fresh.insert(name);
+    if (auto ok = room_for(home, room, fresh.size()); !ok) return home.reply(asked, reply_of(ok.error()));
     std::string added = "\"added\":[";
     bool any = false;
     for (const std::string& name : asked.args.list()) {
@@ -335,7 +348,7 @@ std::string room_name_for(Shard& shard, const Command& command, RoomKind kind,
                           const std::vector<std::string>& others) {
   std::string key = std::string(command.who.user.tenant()) + '\0';
   if (kind == RoomKind::direct) {
-    std::string a(command.who.user.text()), b = others.front();
+    std::string a(command.who.backend ? others.back() : command.who.user.text()), b = others.front();
     if (b < a) std::swap(a, b);
     key += a + '\0' + b;
   } else if (command.args.has(Field::client_id)) {
@@ -354,6 +367,10 @@ void create_at_home(Shard& home, Room& room, Command& asked, const NewRoom& want
     if (auto ok = home.homes().may(asked.who, room, Right::write); !ok)
       return home.reply(asked, reply_of(ok.error()));
   }
+  // What a backend may in a room that is to be: closed ones have nobody's rights yet.
+  bool backend = asked.who.backend && wanted.kind != RoomKind::open;
+  if (backend && asked.who.grants && !asked.who.grants->of(room.name.text()).has(Right::manage))
+    return refuse(home, asked, Code::forbidden, refusal_of(Right::manage));
   bool existing = room.existed && (wanted.kind != RoomKind::open || !room.created_by.empty());
   // Who made a group and is in it no longer is told nothing of it by a retry.
   if (existing && room.kind == RoomKind::closed && !room.is_member(asked.who.user))
@@ -364,6 +381,8 @@ void create_at_home(Shard& home, Room& room, Command& asked, const NewRoom& want
     return accept(home, asked, fields);
   }
   if (!existing) {
+    if (auto ok = room_for(home, room, wanted.members.size()); !ok)
+      return home.reply(asked, reply_of(ok.error()));
     room.kind = wanted.kind;
     room.title = wanted.title;
     room.created_by = asked.who.user.text();
@@ -417,12 +436,14 @@ void rooms_create(Shard& shard, Command command) {
   } else {
     if (others.empty())
       return refuse(shard, command, Code::invalid_argument,
-                    "'participantIds' must name somebody besides yourself");
-    wanted.kind = !args.flag(Field::is_group) && others.size() == 1 ? RoomKind::direct : RoomKind::closed;
+                    command.who.backend ? "'participantIds' must name somebody"
+                                        : "'participantIds' must name somebody besides yourself");
+    bool pair = others.size() == (command.who.backend ? 2u : 1u);
+    wanted.kind = pair && !args.flag(Field::is_group) ? RoomKind::direct : RoomKind::closed;
     name = room_name_for(shard, command, wanted.kind, others);
   }
   wanted.name = Name(tenant, name);
-  wanted.members.push_back(command.who.user);
+  if (!command.who.backend) wanted.members.push_back(command.who.user);
   for (const std::string& other : others) wanted.members.emplace_back(tenant, other);
   auto kept = std::make_shared<Command>(std::move(command));
   RoomId id = shard.room_id(wanted.name);

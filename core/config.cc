@@ -230,6 +230,8 @@ void add_limits(Table& t, Config::Limits& c) {
       "many.");
   t.number("limits.rooms_per_user", c.rooms_per_user, 1, 65'536,
            "Rooms that one user is a member of. One more, whoever makes it: `limit_exceeded`.");
+  t.number("limits.members_per_room", c.members_per_room, 2, 10'000'000,
+           "Members of one room. More: `limit_exceeded` for who joins, invites or creates.");
   t.number("limits.history_max", c.history_max, 0, 4096,
            "Most events per room that `history=N` sends; a larger N is cut to it.");
   t.number("limits.batch_events", c.batch_events, 1, 4096,
@@ -273,6 +275,9 @@ void add_engine(Table& t, Config& c) {
   t.flag("debug.echo", c.debug.echo, "Serve a WebSocket echo at /debug/echo, for protocol test suites.");
   t.flag("debug.probes_off", c.debug.probes_off,
          "Act as if the kernel could do nothing beyond Linux 6.1, so that tests cover those paths.");
+  t.number("metrics.tenants_max", c.metrics.tenants_max, 0, 10'000,
+           "Tenants that are counted by name in metrics and statistics, the first that come; all others "
+           "together are \"(other)\". 0: no tenant is counted by name.");
   t.choice("log.level", c.log.level, kLogLevel, "What is logged to stderr.");
 }
 

@@ -99,6 +99,7 @@ struct Config {
     uint32_t body_timeout_ms = 30'000;
     uint32_t rooms_per_stream = 256;
     uint32_t rooms_per_user = 1024;
+    uint32_t members_per_room = 100'000;
     uint32_t history_max = 256;
     uint32_t batch_events = 256;
     uint32_t commands_per_second = 50;
@@ -146,6 +147,10 @@ struct Config {
     bool echo = false;
     bool probes_off = false;
   } debug;
+
+  struct Metrics {
+    uint32_t tenants_max = 100;
+  } metrics;
 
   struct Log {
     LogLevel level = LogLevel::info;

@@ -8,6 +8,7 @@ Engine::Engine(const Parts& parts, std::vector<Transport*> transports, std::vect
     : parts_(parts),
       tenant_rates_(parts.config.limits.tenant_commands_per_second,
                     parts.config.limits.tenant_commands_burst),
+      tenants_(parts.config.metrics.tenants_max),
       started_ms_(parts.clock.now_ms()) {
   TW_CHECK(!transports.empty() && transports.size() == randoms.size() && transports.size() <= kShardsMax);
   TW_CHECK(transports.size() == parts.ring.shards());

@@ -19,6 +19,7 @@
 #include "core/rates.h"
 #include "core/revocations.h"
 #include "core/ring.h"
+#include "core/tenants.h"
 #include "core/transport.h"
 
 namespace twinwire {
@@ -67,6 +68,7 @@ class Engine {
   const Parts& parts() const { return parts_; }
   const Bounds& bounds() const { return parts_.bounds; }
   TenantRates& tenant_rates() { return tenant_rates_; }  // any shard
+  Tenants& tenants() { return tenants_; }                // any shard
   bool mutated(Mutation m) const { return parts_.mutation == m; }
 
   Revocations& revocations() { return revocations_; }
@@ -82,6 +84,7 @@ class Engine {
   Rights default_rights_;
   Revocations revocations_;
   TenantRates tenant_rates_;
+  Tenants tenants_;
   std::atomic<bool> draining_{false};
   uint64_t started_ms_;
 };

@@ -49,6 +49,7 @@ namespace {
 struct Piece {
   std::shared_ptr<const Metrics> metrics;  // large, and moves through several hands
   Gauges gauges;
+  std::shared_ptr<const std::vector<TenantCounts>> tenants;
 };
 
 struct Gathering {
@@ -64,17 +65,20 @@ void Shard::gather(std::function<void(Shard&, const Totals&)> then) {
   gathering->due = engine_.shard_count();
   gathering->then = std::move(then);
   gathering->sum.shards.resize(engine_.shard_count());
+  gathering->sum.tenants.resize(engine_.tenants().places());
   for (uint32_t i = 0; i < engine_.shard_count(); i++) {
     ask<Piece>(
         ShardIndex(i),
         [](Shard& shard, const Answer<Piece>& answer) {
-          answer(shard, Piece{std::make_shared<Metrics>(shard.metrics_now()), shard.gauges()});
+          answer(shard, Piece{std::make_shared<Metrics>(shard.metrics_now()), shard.gauges(),
+                              std::make_shared<std::vector<TenantCounts>>(shard.tenant_counts())});
         },
         [gathering, i](Shard& shard, const Piece& piece) {
           Totals& sum = gathering->sum;
           sum.metrics += *piece.metrics;
           sum.gauges += piece.gauges;
           sum.shards[i] = piece.gauges;
+          for (size_t t = 0; t < sum.tenants.size(); t++) sum.tenants[t] += (*piece.tenants)[t];
           if (--gathering->due == 0) gathering->then(shard, sum);
         });
   }

@@ -14,6 +14,7 @@
 
 #include "core/history.h"
 #include "core/metrics.h"
+#include "core/tenants.h"
 #include "core/transport.h"
 #include "core/types.h"
 
@@ -24,7 +25,8 @@ class Shard;
 struct Totals {
   Metrics metrics;
   Gauges gauges;
-  std::vector<Gauges> shards;  // by index
+  std::vector<Gauges> shards;         // by index
+  std::vector<TenantCounts> tenants;  // by place (tenants.h)
 };
 
 // ---- lists ----

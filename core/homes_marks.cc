@@ -55,10 +55,56 @@ Result<bool> Homes::set_receipt(Room& room, const Name& user, bool read, Sequenc
   Receipt& receipt = marks.receipts[user];
   (read ? receipt.read : receipt.delivered) = upto;
   marks.written_by = (*event)->sequence();
+  marks.open.push_back(std::move(*event));
+  wants_timer(room);
   if (large) {
     marks.untold[user] |= read ? Marks::kRead : Marks::kDelivered;
-    wants_timer(room);
   }
+  return true;
+}
+
+// A receipt was answered when it was told; what the store gave up of it is written again, as it is by then,
+// so that it outlives the room in memory.
+void Homes::settle_marks(Room& room) {
+  Marks& marks = *room.marks;
+  Durability& durability = shard_.durability();
+  Sequence durable = durability.durable();
+  for (; !marks.open.empty() && marks.open.front()->sequence() <= durable; marks.open.pop_front()) {
+    const Event& event = *marks.open.front();
+    if (event.outcome() == Outcome::unsaved)
+      marks.unwritten[event.user()] |= event.type() == "receipt.read" ? Marks::kRead : Marks::kDelivered;
+  }
+  for (auto it = marks.unwritten.begin(); it != marks.unwritten.end() && durability.accepting();) {
+    auto receipt = marks.receipts.find(it->first);
+    for (uint8_t kind : {Marks::kDelivered, Marks::kRead}) {
+      if ((it->second & kind) == 0) continue;
+      if (receipt != marks.receipts.end() && !write_receipt(room, it->first, receipt->second, kind)) return;
+      it->second &= static_cast<uint8_t>(~kind);
+    }
+    it = marks.unwritten.erase(it);
+  }
+}
+
+// For the store alone: the room has been told.
+bool Homes::write_receipt(Room& room, const Name& user, const Receipt& receipt, uint8_t kind) {
+  bool read = kind == Marks::kRead;
+  Sequence upto = read ? receipt.read : receipt.delivered;
+  std::string data;
+  JsonObject object(data);
+  object.field("userId", user.text()).field("upTo", shard_.cursor(upto).text()).end();
+  EventDraft draft;
+  draft.type = read ? "receipt.read" : "receipt.delivered";
+  draft.shown_room = room.name.text();
+  draft.data = data;
+  draft.user = user;
+  draft.event_class = EventClass::marker;
+  draft.about = upto;
+  draft.writer_only = true;
+  auto event = publish(room, draft);
+  if (!event) return false;
+  shard_.metrics().receipts_rewritten++;
+  room.marks->written_by = (*event)->sequence();
+  room.marks->open.push_back(std::move(*event));
   return true;
 }
 

@@ -97,9 +97,12 @@ void Homes::count_published(Room& room, EventClass event_class) {
       metrics.published_ephemeral++;
       break;
     case EventClass::state:
-    case EventClass::marker:
       metrics.published_state++;
+      break;
+    case EventClass::marker:
+      metrics.published_marker++;
   }
+  shard_.tenant(room.tenant).published++;
   room.activity.count(shard_.now());
 }
 
@@ -525,6 +528,7 @@ void Homes::member_gone(Room& room, const Name& user) {
   if (room.marks) {
     room.marks->receipts.erase(user);
     room.marks->untold.erase(user);
+    room.marks->unwritten.erase(user);
   }
   tell_user(room, user, {0}, false);
 }

@@ -230,10 +230,11 @@ bool Homes::room_timers(Room& room) {
   if (room.typing_dirty) tell_typing(room, Name(), false);
   bool due = room.presence_told_at == 0 || now >= room.presence_told_at + shard_.config().presence.diff_ms;
   if (!room.presence_changes.empty() && due) tell_presence(room);
+  if (room.marks) settle_marks(room);
   bool untold = room.marks && !room.marks->untold.empty();
   if (untold && now >= room.marks->told_at + shard_.config().presence.diff_ms) tell_receipts(room);
   room.in_timed = !room.typing.empty() || room.typing_dirty || !room.presence_changes.empty() ||
-                  (room.marks && !room.marks->untold.empty());
+                  (room.marks && !room.marks->written());
   return room.in_timed;
 }
 

@@ -57,12 +57,15 @@ struct Grants {
   bool operator==(const Grants&) const = default;
 };
 
+// How the name of a backend begins; no user's does.
+inline constexpr std::string_view kBackendPrefix = "key:";
+
 // The identity that a connection proved (or, in mode none, named). The tenant is the user's.
 struct Identity {
   Name user;
   std::string display_name;
   std::shared_ptr<const Grants> grants;  // none: auth.default_rights
-  bool bot = false;
+  bool bot = false;                      // a program, as its token says; nothing depends on it yet
   // An API key's or an operator's: acts in rooms without being a member, and as nobody in particular.
   bool backend = false;
   uint64_t expires_wall_ms = 0;  // 0: never

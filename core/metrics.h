@@ -47,7 +47,7 @@ inline constexpr std::array<uint16_t, 26> kHttpStatuses = {101, 200, 201, 204, 3
 
 struct Metrics {
   // ---- events: given a place, queued, written ----
-  uint64_t published_kept = 0, published_ephemeral = 0, published_state = 0;
+  uint64_t published_kept = 0, published_ephemeral = 0, published_state = 0, published_marker = 0;
   uint64_t delivered = 0;                                      // (event, stream) pairs from the live end
   uint64_t caught_up_events = 0;                               // likewise, from tails and store
   uint64_t sends = 0, frames = 0, bytes = 0, short_sends = 0;  // frames / sends is the coalescing
@@ -92,7 +92,7 @@ struct Metrics {
            sessions_forgotten = 0;
   uint64_t retries_pending = 0, retries_memory = 0, retries_store = 0, held_behind = 0, inbox_waited = 0;
   uint64_t withdrawn_created = 0, withdrawn_added = 0, withdrawn_removed = 0, room_reloads = 0,
-           user_reloads = 0;
+           user_reloads = 0, receipts_rewritten = 0;
 
   void count_command(size_t row, Code code) {
     size_t word = static_cast<size_t>(code);

@@ -20,6 +20,8 @@ enum class Mutation : uint8_t {
   old_leave_after_join,         // a waiting leave is not dropped by a new join
   take_over_writes_early,       // the new host does not wait for the old stream's end
   reset_when_possible,          // a lagging session is reset instead of replayed
+  history_before_membership,    // who is invited to a closed room reads what came before
+  revoked_comes_back,           // a stream that opens is not asked whether its token was revoked
 };
 
 }  // namespace twinwire

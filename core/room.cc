@@ -21,6 +21,7 @@ bool Room::managed_by(const Name& user) const {
   auto self = members.find(user);
   if (self == members.end()) return false;
   if (user.text() == created_by) return true;
+  if (created_by.starts_with(kBackendPrefix)) return false;
   for (const auto& [member, since] : members)
     if (member.text() == created_by || since < self->second) return false;
   return true;

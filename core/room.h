@@ -135,8 +135,13 @@ struct Marks {
   std::unordered_map<Name, uint8_t>
       untold;  // of a large room: whose receipts are to be told (kDelivered, kRead)
   Millis told_at = 0;
-  Sequence written_by;                      // once `durable` is here the store has all receipts
+  std::deque<EventRef> open;  // markers that the writer has not settled yet
+  // Whose receipts the store gave up (kDelivered, kRead): written again when it takes something.
+  std::unordered_map<Name, uint8_t> unwritten;
+  Sequence written_by;                      // once `durable` is here the store has all others
   std::unordered_map<Name, uint8_t> media;  // who has something on (kCamera, kMic, kScreen)
+  // Nothing of the receipts is left to be told or written.
+  bool written() const { return untold.empty() && open.empty() && unwritten.empty(); }
 };
 
 struct Room {
@@ -146,6 +151,7 @@ struct Room {
   bool loaded = false;
   bool existed = false;  // the store knew it, or it was created since
   HistoryAccess history = HistoryAccess::since_joined;
+  uint16_t tenant = 0;  // its place among those that are counted (tenants.h)
   std::string title, created_by;
   uint64_t created_wall_ms = 0, updated_wall_ms = 0;
   uint64_t mask = 0;  // shards with readers
@@ -174,7 +180,7 @@ struct Room {
   Activity activity;
 
   bool is_member(const Name& user) const { return members.contains(user); }
-  // Of a closed room: its creator while a member, else who has been in it for longest.
+  // Of a closed room: its creator while a member, else who has been in it for longest; of a backend's nobody.
   bool managed_by(const Name& user) const;
   RoomRecord record() const;  // what the store keeps of it
   void apply(const RoomRecord& record);

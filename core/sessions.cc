@@ -69,11 +69,12 @@ uint32_t Sessions::on_connection(ConnectionId connection) const {
 // ---- counting ----
 
 void Sessions::count_stream(const Session& session, Form form, int by) {
-  auto step = [by](uint32_t& count) { count = static_cast<uint32_t>(static_cast<int>(count) + by); };
+  auto step = [by](auto& count) { count += static_cast<std::remove_reference_t<decltype(count)>>(by); };
   if (session.observer) return step(counts_.tails);
-  if (form == Form::sse) step(counts_.sse);
-  if (form == Form::ws) step(counts_.ws);
-  if (form == Form::poll) step(counts_.poll);
+  TenantCounts& tenant = shard_.tenant_of(session.user.tenant());
+  if (form == Form::sse) step(counts_.sse), step(tenant.sse);
+  if (form == Form::ws) step(counts_.ws), step(tenant.ws);
+  if (form == Form::poll) step(counts_.poll), step(tenant.poll);
 }
 
 void Sessions::set_state(Session& session, SessionState state) {
@@ -144,6 +145,7 @@ void Sessions::tell(Session& session, std::string_view type, std::string_view da
     std::string& frames = session.catchup->poll_frames;
     if (!frames.empty()) frames += ',';
     frames += json;
+    session.catchup->forbidden.clear();
     return;
   }
   char cursor[Cursor::kTextSize];

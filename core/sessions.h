@@ -89,7 +89,8 @@ struct Session {
   bool observer : 1 = false;
   bool queued : 1 = false;  // in the list of those to be moved on
   uint16_t heartbeat_seconds = 15;
-  uint32_t opened_ds = 0;  // tenths of a second, for operators
+  uint32_t opened_ds = 0;       // tenths of a second, for operators
+  uint32_t told_expires_s = 0;  // of a session of polls: the token whose end it was told
   std::unique_ptr<Catchup> catchup;
   std::unique_ptr<Detached> detached;
 };
@@ -114,7 +115,8 @@ struct LocalRoom {
   Sequence last_kept;  // newest kept event up to what the shard consumed
   Sequence cut;        // J of the shard's own join
   std::vector<uint32_t> subscriptions;
-  uint32_t asks = 0;  // joins under way
+  uint32_t asks = 0;    // joins under way
+  uint16_t tenant = 0;  // its place among those that are counted (tenants.h)
   RoomKind kind = RoomKind::open;
   bool joined = false;
   bool leaving = false;   // waits in the list of leaves of this tick
@@ -130,6 +132,7 @@ struct LocalUser {
 
 struct Released {
   bool found = false;
+  uint32_t told_expires_s = 0;
   std::vector<PresenceDelta> present;
 };
 
@@ -160,7 +163,8 @@ class Sessions {
   Identity identity(uint32_t session) const;
   // A newer token of the same user: what it allows holds at once. False: too many different grants.
   bool renew(uint32_t session, const Identity& who);
-  // An event to this session's stream alone; nothing where it has none, or is a poll.
+  // An event to this session's stream alone; nothing where it has none. A poll that waits is answered with
+  // it.
   void tell_session(uint32_t session, std::string_view type, std::string_view data);
 
   // ---- commands of a session (its host runs them) ----
@@ -280,6 +284,8 @@ class Sessions {
   bool has_right(uint32_t session, const LocalRoom& room, Right right) const;
   void drop_forbidden(uint32_t session, uint32_t room);
   void look_at_tickets();
+  uint32_t expiry_to_tell(uint32_t session) const;
+  void tell_poll_expiry(uint32_t session);
   void end_all_of(uint32_t local_user, const Event& event);
   // following (sessions_deliver.cc)
   uint32_t local_room(RoomId id, const Name& name);
@@ -299,6 +305,7 @@ class Sessions {
   void count_stream(const Session& session, Form form, int by);
   void set_state(Session& session, SessionState state);
   void count_resume(Catchup& catchup);
+  void count_caught_up(const Session& session, uint64_t events);
 
   Shard& shard_;
   Slab<Session> sessions_;

@@ -13,6 +13,9 @@ namespace {
 // Of one room under `history=N`: N is a promise, so this is far above what N messages of a chat take; a read
 // of the replay may be as small as it likes, since another follows.
 constexpr uint32_t kHistoryBytes = 4 << 20;
+
+// All that a poll has to say is what its last one said too: see Sessions::connected.
+bool frames_wait(const Catchup& catchup) { return catchup.begun() && !catchup.forbidden.empty(); }
 }  // namespace
 
 void Sessions::queue(uint32_t index) {
@@ -106,9 +109,9 @@ void Sessions::history_done(uint32_t index) {
   Sequence base = std::min(shard_.durability().synced(), catchup.target);
   if (!events.empty()) base = std::min(base, events.front()->sequence() - 1);
   session.cursor = catchup.base = base;
+  std::vector<std::string> forbidden = std::exchange(catchup.forbidden, {});
   tell_connected(index, base);
-  if (!catchup.forbidden.empty()) tell_reset(session, "forbidden", catchup.forbidden, base);
-  catchup.forbidden.clear();
+  if (!forbidden.empty()) tell_reset(session, "forbidden", forbidden, base);
   // A room with more than N in this range keeps what lies before its last N to itself: history asked for no
   // more.
   push_read(index, events);
@@ -261,13 +264,18 @@ std::vector<EventRef> Sessions::merge(uint32_t index, Sequence& bound, uint32_t 
   return events;
 }
 
+void Sessions::count_caught_up(const Session& session, uint64_t events) {
+  shard_.metrics().caught_up_events += events;
+  shard_.tenant_of(session.user.tenant()).delivered += events;
+}
+
 void Sessions::push_read(uint32_t index, const std::vector<EventRef>& events) {
   Session& session = sessions_[index];
   ConnectionId connection{session.connection};
   for (const EventRef& event : events)
     if (wants(session, *event)) shard_.outboxes().push(connection, Entry::own(event));
   session.catchup->pushed = true;
-  shard_.metrics().caught_up_events += events.size();
+  count_caught_up(session, events.size());
 }
 
 void Sessions::read_done(uint32_t index) {
@@ -300,11 +308,12 @@ void Sessions::read_done(uint32_t index) {
       if (!wants(session, *event) || !still_follows(index, *event)) continue;
       if (event->kept()) session.cursor = event->sequence();
       shard_.outboxes().push(connection, Entry::own(std::move(event)));
-      shard_.metrics().caught_up_events++;
+      count_caught_up(session, 1);
     }
     return go_live(index);
   }
-  bool nothing = shard_.outboxes().queued(connection) == 0 && catchup.poll_frames.empty();
+  bool nothing =
+      shard_.outboxes().queued(connection) == 0 && (catchup.poll_frames.empty() || frames_wait(catchup));
   if (form == Form::poll && !nothing) {
     polls_ready_.push_back(handle(index));
   } else if (nothing) {
@@ -329,8 +338,9 @@ void Sessions::go_live(uint32_t index) {
     stateful = stateful || rooms_[subscriptions_[s].room].stateful;
   catchup.pushed = false;
   if (stream.form == Form::poll) {
-    bool waiting =
-        !catchup.poll_frames.empty() || shard_.outboxes().queued(ConnectionId{session.connection}) > 0;
+    bool waiting = (!catchup.poll_frames.empty() && !frames_wait(catchup)) ||
+                   shard_.outboxes().queued(ConnectionId{session.connection}) > 0 ||
+                   expiry_to_tell(index) != 0;
     if (waiting)
       polls_ready_.push_back(handle(index));
     else

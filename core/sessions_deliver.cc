@@ -46,6 +46,8 @@ bool Sessions::deliver(const Event& event, uint32_t& budget) {
   if (index == kNone) return true;  // its last reader has left meanwhile
   LocalRoom& room = rooms_[index];
   uint32_t at = paused_room_ == index ? paused_at_ : 0;
+  const uint64_t before = shard_.metrics().delivered;
+  auto count = [&] { shard_.tenant(room.tenant).delivered += shard_.metrics().delivered - before; };
   bool of_presence = event.event_class() == EventClass::state && event.type().starts_with("presence.");
   for (size_t i = at, end = std::min<size_t>(at + 12, room.subscriptions.size()); i < end; i++)
     __builtin_prefetch(&subscriptions_[room.subscriptions[i]]);
@@ -57,12 +59,14 @@ bool Sessions::deliver(const Event& event, uint32_t& budget) {
       paused_room_ = index;
       paused_at_ = at;
       shard_.metrics().deliveries_paused++;
+      count();
       return false;
     }
     budget--;
     const Subscription& sub = subscriptions_[room.subscriptions[at]];
     if (sub.active && !(of_presence && sub.blind)) deliver_one(sub.session, event);
   }
+  count();
   paused_room_ = kNone;
   if (event.event_class() == EventClass::state && !event.type().starts_with("presence."))
     room.stateful = true;
@@ -105,6 +109,7 @@ void Sessions::deliver_inbox(const Event& event) {
   if (user == kNone) return;
   if (event.kind() == EventKind::ending) return end_all_of(user, event);
   bool gains = event.type() == "room.member_added" || event.type() == "room.created";
+  const uint64_t before = shard_.metrics().delivered;
   for (uint32_t s = users_[user].sessions; s != kNone;) {
     uint32_t next = sessions_[s].next_of_user;
     Session& session = sessions_[s];
@@ -114,6 +119,7 @@ void Sessions::deliver_inbox(const Event& event) {
     if (gains) gained(s, event);
     s = next;
   }
+  shard_.tenant_of(owner.tenant()).delivered += shard_.metrics().delivered - before;
 }
 
 // The user's list of rooms grew: this session follows it from here on, by the ordinary catch-up.
@@ -185,6 +191,7 @@ void Sessions::answer_poll(uint32_t index) {
   Catchup* catchup = session.catchup.get();
   bool live = session.state == SessionState::live;
   std::vector<EventRef> events = shard_.outboxes().take_events(connection);
+  tell_poll_expiry(index);
   Reply reply;
   std::string& body = reply.body;
   body = "{\"events\":[";
@@ -265,6 +272,7 @@ uint32_t Sessions::local_room(RoomId id, const Name& name) {
   index = rooms_.make();
   rooms_[index].id = id;
   rooms_[index].name = name;
+  rooms_[index].tenant = shard_.tenant_place(name.tenant());
   room_index_.insert(static_cast<uint32_t>(id.low), index);
   return index;
 }

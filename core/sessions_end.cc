@@ -120,7 +120,7 @@ void Sessions::take_over(SessionId id, const Name& user, ShardIndex new_host, An
   }
   moved.busy = true;
   bool early = shard_.engine().mutated(Mutation::take_over_writes_early);
-  if (early) answer(shard_, Released{true, {}});
+  if (early) answer(shard_, Released{true, 0, {}});
   // By mail there and back, and not by an ask: who serves an ask must not need a credit for it, or two shards
   // whose credits all serve take-overs of each other's sessions would wait for ever.
   shard_.post(moved.host, [id, user, new_host, answer, early, directory = shard_.index()](Shard& host) {
@@ -172,7 +172,7 @@ Released Sessions::release(SessionId id, const Name& user) {
         shard_.transport().close(connection);  // a partial frame that the socket does not take ends here
     }
   }
-  Released released{true, {}};
+  Released released{true, session.told_expires_s, {}};
   if (session.detached && !session.detached->presence_given_up)
     released.present = std::move(session.detached->present);
   by_id_.erase(static_cast<uint32_t>(id.low), index);

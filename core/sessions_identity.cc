@@ -4,6 +4,16 @@
 #include "core/shard.h"
 
 namespace twinwire {
+namespace {
+
+std::string expiring_data(uint64_t expires_wall_ms) {
+  std::string data;
+  JsonObject object(data);
+  object.field("expiresAt", format_timestamp(expires_wall_ms)).end();
+  return data;
+}
+
+}  // namespace
 
 Identity Sessions::identity(uint32_t index) const {
   Identity who;
@@ -68,8 +78,25 @@ void Sessions::tell_session(uint32_t index, std::string_view type, std::string_v
   const Session& session = sessions_[index];
   if (session.connection == kNone) return;
   if (session.catchup && !session.catchup->begun()) return;  // `connected` comes first
-  if (shard_.outboxes().at(ConnectionId{session.connection}).form != Form::poll)
-    tell(sessions_[index], type, data, false, {});
+  tell(sessions_[index], type, data, false, {});
+  bool waiting_poll = session.catchup && session.state == SessionState::live;
+  if (waiting_poll) polls_ready_.push_back(handle(index));
+}
+
+// The end of a poll's token, in seconds, where it is near and this session has not been told: whichever
+// answer comes next carries it, since a poll may end before its own notice.
+uint32_t Sessions::expiry_to_tell(uint32_t index) const {
+  if (!with_tickets_) return 0;
+  uint32_t end = tickets_.expiring_s(index, shard_.wall_ms());
+  return end != sessions_[index].told_expires_s ? end : 0;
+}
+
+void Sessions::tell_poll_expiry(uint32_t index) {
+  Session& session = sessions_[index];
+  uint32_t end = session.catchup && session.catchup->begun() ? expiry_to_tell(index) : 0;
+  if (end == 0) return;
+  session.told_expires_s = end;
+  tell(session, "auth.expiring", expiring_data(uint64_t{end} * 1000), false, {});
 }
 
 void Sessions::look_at_tickets() {
@@ -80,10 +107,10 @@ void Sessions::look_at_tickets() {
                         "the token has expired: come back with a new one",
                         close_code_of(Code::unauthenticated), false, 0);
     }
-    std::string data;
-    JsonObject object(data);
-    object.field("expiresAt", format_timestamp(identity(index).expires_wall_ms)).end();
-    tell_session(index, "auth.expiring", data);
+    if (shard_.outboxes().at(connection).form != Form::poll)
+      return tell_session(index, "auth.expiring", expiring_data(identity(index).expires_wall_ms));
+    bool waits = sessions_[index].state == SessionState::live && expiry_to_tell(index) != 0;
+    if (waits) polls_ready_.push_back(handle(index));
   });
 }
 

@@ -41,6 +41,8 @@ void Sessions::open(ConnectionId connection, StreamRequest request) {
         SessionId id = released.found ? wanted : self.new_session_id();
         if (released.found) shard.metrics().take_overs++;
         self.start(connection, generation, std::move(*kept), id, released.found, std::move(released.present));
+        if (uint32_t index = self.find(id); index != kNone)
+          self.sessions_[index].told_expires_s = released.told_expires_s;
         if (released.found) self.came_home(id);
       });
 }
@@ -85,7 +87,8 @@ void Sessions::start(ConnectionId connection, uint32_t generation, StreamRequest
   shard_.metrics().streams_opened[static_cast<size_t>(stream.form)]++;
   shard_.transport().stream_opened(connection);
   if (with_tickets_ && !session.observer &&
-      !tickets_.set(index, session.catchup->request.who, shard_.wall_ms()))
+      !tickets_.set(index, session.catchup->request.who, shard_.wall_ms(),
+                    stream.form == Form::poll ? Tickets::Half::of_life : Tickets::Half::of_rest))
     return end_stream(connection, word_of(Code::overloaded), "too many different grants", 1013, true, 5000);
   if (session.observer) {
     for (const std::string& room : std::vector<std::string>(session.catchup->request.rooms))
@@ -322,6 +325,7 @@ void Sessions::connected(uint32_t index) {
   catchup.resume_open = catchup.resumed && catchup.request.form != Form::poll;
   if (catchup.resume_open) shard_.metrics().resumes++;
   session.cursor = catchup.base = base;
+  std::vector<std::string> forbidden = std::exchange(catchup.forbidden, {});
   if (!(catchup.request.form == Form::poll && continued)) tell_connected(index, base);
   std::vector<std::string> rooms;
   for (uint32_t s = session.subscriptions; s != kNone; s = subscriptions_[s].next_of_session)
@@ -330,8 +334,12 @@ void Sessions::connected(uint32_t index) {
     (reset == "rolled_back" ? shard_.metrics().reset_rolled_back : shard_.metrics().reset_unknown)++;
     tell_reset(session, reset, rooms, base);
   }
-  if (!catchup.forbidden.empty()) tell_reset(session, "forbidden", catchup.forbidden, base);
-  catchup.forbidden.clear();
+  if (forbidden.empty()) return;
+  bool alone = catchup.poll_frames.empty();
+  tell_reset(session, "forbidden", forbidden, base);
+  // A poll that continues may name such a room each time: that alone does not answer it, or its client would
+  // ask without end (frames_wait).
+  if (catchup.request.form == Form::poll && continued && alone) catchup.forbidden = std::move(forbidden);
 }
 
 // ---- presence ----

@@ -14,6 +14,7 @@ Shard::Shard(Engine& engine, ShardIndex index, Transport& transport, Random& ran
       random_(random),
       now_(engine.clock().now_ms()),
       consumed_(engine.ring().consumed_position(index_of(index))),
+      tenants_(engine.tenants().places()),
       outboxes_(transport, {}),
       homes_(*this),
       sessions_(*this),
@@ -39,6 +40,7 @@ const Config& Shard::config() const { return engine_.config(); }
 const WireStyle& Shard::style_of(std::string_view tenant) const {
   return engine_.config().bridges.of(tenant).style;
 }
+uint16_t Shard::tenant_place(std::string_view tenant) { return engine_.tenants().place(tenant); }
 uint64_t Shard::now_us() const { return engine_.clock().now_us(); }
 uint64_t Shard::wall_ms() const { return engine_.clock().wall_ms(); }
 Epoch Shard::epoch() const { return engine_.boot().epoch; }
@@ -370,6 +372,7 @@ void Shard::batch(const Command& like, const std::vector<std::string>& elements,
 }
 
 void Shard::reply(const Command& command, Reply reply) {
+  if (reply.code != Code::ok) tenant_of(command.who.user.tenant()).refused++;
   Asked asked{command.row,         command.connection, command.connection_generation,
               command.received_us, command.tag,        command.batch,
               command.place};

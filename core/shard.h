@@ -26,6 +26,7 @@
 #include "core/outbox.h"
 #include "core/ring.h"
 #include "core/sessions.h"
+#include "core/tenants.h"
 #include "core/transport.h"
 #include "core/types.h"
 
@@ -90,8 +91,13 @@ class Shard {
   bool add_chore(std::function<bool(Shard&)> step);
   Gauges gauges();
   Metrics metrics_now() const;
+  const std::vector<TenantCounts>& tenant_counts() const { return tenants_; }
   // The gateway refused a command before it came here.
-  void command_refused(const CommandRow& row, Code code) { metrics_.count_command(command_index(row), code); }
+  // `tenant`: of who sent it, "" where nobody has said who they are.
+  void command_refused(const CommandRow& row, Code code, std::string_view tenant) {
+    metrics_.count_command(command_index(row), code);
+    if (!tenant.empty()) tenant_of(tenant).refused++;
+  }
   // Ends all of a user's streams; revoked: also refuses the tokens issued until now. Answers the connection.
   void end_user(const Name& user, Homes::Ending why, ConnectionId connection, std::string tag);
 
@@ -116,6 +122,10 @@ class Shard {
   Homes& homes() { return homes_; }
   Transport& transport() { return transport_; }
   Metrics& metrics() { return metrics_; }
+  // What this shard counts of a tenant: by its place, or by its name (a look-up).
+  TenantCounts& tenant(uint16_t place) { return tenants_[place]; }
+  TenantCounts& tenant_of(std::string_view tenant) { return tenants_[tenant_place(tenant)]; }
+  uint16_t tenant_place(std::string_view tenant);
   Random& random() { return random_; }
   Millis now() const { return now_; }
   uint64_t now_us() const;
@@ -230,6 +240,7 @@ class Shard {
   Millis now_ = 0;
   Sequence consumed_;
   Metrics metrics_;
+  std::vector<TenantCounts> tenants_;  // by place
   Outboxes outboxes_;
   Homes homes_;
   Sessions sessions_;

@@ -4,7 +4,7 @@
 
 namespace twinwire {
 
-bool Tickets::set(uint32_t session, const Identity& who, uint64_t wall_ms) {
+bool Tickets::set(uint32_t session, const Identity& who, uint64_t wall_ms, Half half) {
   while (session / kChunk >= chunks_.size()) chunks_.push_back(std::make_unique<Ticket[]>(kChunk));
   uint32_t place = share(who.grants);
   if (place > kGrantsMax) return false;  // the former ticket stands: an empty one would allow more
@@ -16,12 +16,23 @@ bool Tickets::set(uint32_t session, const Identity& who, uint64_t wall_ms) {
   if (who.expires_wall_ms == 0) return true;
   auto now_s = static_cast<uint32_t>(wall_ms / 1000);
   ticket.expires_s = static_cast<uint32_t>(std::min<uint64_t>(who.expires_wall_ms / 1000, UINT32_MAX - 1));
-  uint32_t left_s = ticket.expires_s > now_s ? ticket.expires_s - now_s : 0;
+  uint32_t lives_s = ticket.expires_s > now_s ? ticket.expires_s - now_s : 0;
+  bool dated = who.issued_wall_ms > 0 && who.issued_wall_ms < who.expires_wall_ms;
+  if (half == Half::of_life && dated)
+    lives_s = static_cast<uint32_t>(
+        std::min<uint64_t>((who.expires_wall_ms - who.issued_wall_ms) / 1000, UINT32_MAX));
   // A token that lives for less than the notice is told at half its time.
-  uint32_t lead = left_s > expiring_s_ ? kLeadOfConfig : std::min(left_s / 2, kLeadOfConfig - 1);
+  uint32_t lead = lives_s > expiring_s_ ? kLeadOfConfig : std::min(lives_s / 2, kLeadOfConfig - 1);
   ticket.lead = lead & 0xff;
   earliest_s_ = std::min(earliest_s_, due_s(ticket));
   return true;
+}
+
+uint32_t Tickets::expiring_s(uint32_t session, uint64_t wall_ms) const {
+  const Ticket* ticket = find(session);
+  if (!ticket || ticket->expires_s == 0) return 0;
+  uint32_t lead = ticket->lead == kLeadOfConfig ? expiring_s_ : ticket->lead;
+  return wall_ms / 1000 + lead >= ticket->expires_s ? ticket->expires_s : 0;
 }
 
 void Tickets::drop(uint32_t session) {

@@ -18,8 +18,13 @@ class Tickets {
  public:
   explicit Tickets(uint32_t expiring_seconds) : expiring_s_(expiring_seconds) {}
 
+  // When a token's end is told that lives for less than the notice: at half of what is left of it, or, for
+  // polls, of which each brings it anew, of its whole life (where it says when it was issued).
+  enum class Half : uint8_t { of_rest, of_life };
   // False: too many different grants at once; the session keeps the ticket it had, if any.
-  bool set(uint32_t session, const Identity& who, uint64_t wall_ms);
+  bool set(uint32_t session, const Identity& who, uint64_t wall_ms, Half half = Half::of_rest);
+  // When the session's token ends, in seconds, if it is time to say so; else 0.
+  uint32_t expiring_s(uint32_t session, uint64_t wall_ms) const;
   void drop(uint32_t session);
   // Fills in what the token said; leaves `who` alone where the session has no ticket.
   void fill(uint32_t session, Identity& who) const;

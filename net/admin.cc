@@ -102,14 +102,14 @@ void Gateway::on_operator_gather(ConnectionId id, const HttpRequest& request, bo
   uint32_t generation = sockets_.generation(id);
   Query query(request.query);
   std::string tenant = query.value("tenant").value_or(std::string());
-  auto tell = [this, id, generation, text](Shard& asker, const std::string& of_tenant) {
+  auto tell = [this, id, generation, text](Shard& asker, const TenantLists& of_tenant) {
     asker.gather([this, id, generation, text, of_tenant](Shard& shard, const Totals& totals) {
       Reply whole;
       whole.body = text ? metrics_text(shard, totals) : stats_json(shard, totals, of_tenant);
       answer_operator(id, generation, whole);
     });
   };
-  if (text || tenant.empty()) return tell(*shard_, "");
+  if (text || tenant.empty()) return tell(*shard_, {});
   RoomQuery rooms;
   rooms.tenant = tenant;
   rooms.page.limit = 1;
@@ -119,10 +119,7 @@ void Gateway::on_operator_gather(ConnectionId id, const HttpRequest& request, bo
     sessions.page.limit = 1;
     list_sessions(shard, sessions,
                   [tell, tenant, count = found.total](Shard& asker, const ListPage<SessionRow>& all) {
-                    std::string json;
-                    JsonObject o(json);
-                    o.field("name", tenant).field("sessions", all.total).field("rooms", count).end();
-                    tell(asker, json);
+                    tell(asker, {tenant, all.total, count});
                   });
   });
 }

@@ -223,7 +223,30 @@ std::string sessions_json(Shard& shard, const PageRequest& page, const ListPage<
   return out;
 }
 
-std::string stats_json(Shard& shard, const Totals& totals, std::string_view tenant) {
+namespace {
+
+// What is counted of a tenant: null where it has no place of its own.
+std::string tenant_json(Shard& shard, const Totals& totals, const TenantLists& tenant) {
+  std::string out;
+  JsonObject o(out);
+  o.field("name", tenant.name).field("sessions", tenant.sessions).field("rooms", tenant.rooms);
+  uint16_t place = shard.engine().tenants().find(tenant.name);
+  if (place == Tenants::kOthers) {
+    for (std::string_view key : {"streams", "published", "delivered", "refused"}) o.raw(key, "null");
+    o.end();
+    return out;
+  }
+  const TenantCounts& counts = totals.tenants[place];
+  JsonObject streams(o.begin("streams"));
+  streams.field("sse", counts.sse).field("ws", counts.ws).field("poll", counts.poll).end();
+  o.field("published", counts.published).field("delivered", counts.delivered);
+  o.field("refused", counts.refused).end();
+  return out;
+}
+
+}  // namespace
+
+std::string stats_json(Shard& shard, const Totals& totals, const TenantLists& tenant) {
   const Metrics& m = totals.metrics;
   const Gauges& g = totals.gauges;
   Engine& engine = shard.engine();
@@ -253,21 +276,23 @@ std::string stats_json(Shard& shard, const Totals& totals, std::string_view tena
   JsonObject closed(o.begin("closed"));
   for (size_t i = 1; i < m.closed.size(); i++) closed.field(word_of(static_cast<CloseCause>(i)), m.closed[i]);
   closed.end();
-  if (!tenant.empty()) o.raw("tenant", tenant);
+  if (!tenant.name.empty()) o.raw("tenant", tenant_json(shard, totals, tenant));
   o.field("sessions", g.sessions).field("rooms", g.rooms).field("users", g.users);
   object("sessionStates", {{"joining", g.joining},
                            {"replaying", g.replaying},
                            {"live", g.live},
                            {"lagging", g.lagging},
                            {"detached", g.detached}});
-  object("events", {{"published", m.published_kept + m.published_ephemeral + m.published_state},
-                    {"kept", m.published_kept},
-                    {"ephemeral", m.published_ephemeral},
-                    {"state", m.published_state},
-                    {"delivered", m.delivered + m.caught_up_events},
-                    {"fromHistory", m.caught_up_events},
-                    {"stored", load(d.stored_events)},
-                    {"unsaved", load(d.unsaved_events)}});
+  object("events",
+         {{"published", m.published_kept + m.published_ephemeral + m.published_state + m.published_marker},
+          {"kept", m.published_kept},
+          {"ephemeral", m.published_ephemeral},
+          {"state", m.published_state},
+          {"marker", m.published_marker},
+          {"delivered", m.delivered + m.caught_up_events},
+          {"fromHistory", m.caught_up_events},
+          {"stored", load(d.stored_events)},
+          {"unsaved", load(d.unsaved_events)}});
   object("output", {{"sends", m.sends},
                     {"frames", m.frames},
                     {"bytes", m.bytes},

@@ -12,8 +12,12 @@ namespace twinwire {
 class Query;
 class Shard;
 
-// `tenant`: the JSON of one tenant's numbers, or empty.
-std::string stats_json(Shard& shard, const Totals& totals, std::string_view tenant = {});
+// The tenant that was asked about, and what a walk over all lists found of it.
+struct TenantLists {
+  std::string name;  // empty: none was
+  uint64_t sessions = 0, rooms = 0;
+};
+std::string stats_json(Shard& shard, const Totals& totals, const TenantLists& tenant = {});
 std::string rooms_json(Shard& shard, const PageRequest& page, const ListPage<RoomRow>& rooms);
 std::string room_json(Shard& shard, const RoomDetail& room);
 std::string sessions_json(Shard& shard, const PageRequest& page, const ListPage<SessionRow>& sessions);

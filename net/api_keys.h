@@ -36,6 +36,6 @@ class ApiKeys {
 };
 
 // What API keys' users are called, so that no token can name one.
-inline constexpr std::string_view kApiKeyPrefix = "key:";
+inline constexpr std::string_view kApiKeyPrefix = kBackendPrefix;
 
 }  // namespace twinwire

@@ -122,9 +122,11 @@ class Gateway final : public SocketHandler, public Transport {
   void route(ConnectionId id, const HttpRequest& request, std::string_view path);
   bool route_native(ConnectionId id, const HttpRequest& request, std::string_view path);
   void follow_route(ConnectionId id, const HttpRequest& request, const Route& route, std::string_view tail);
+  const Bridge& bridge_of(const HttpRequest& request) const;
   void answer(ConnectionId id, const Answer& answer);
   void refuse(ConnectionId id, const Error& error, std::string_view fields = {});
-  void refuse_command(ConnectionId id, const CommandRow& row, const Error& error);
+  void refuse_command(ConnectionId id, const CommandRow& row, const Error& error,
+                      std::string_view tenant = {});
   void refuse_status(ConnectionId id, int status, std::string_view sentence);
   void wrong_method(ConnectionId id, std::string_view allow);
   void on_page(ConnectionId id, const HttpRequest& request, const Page& page);

@@ -231,13 +231,26 @@ void Gateway::follow_route(ConnectionId id, const HttpRequest& request, const Ro
   Code code = Code::ok;
   if (turned_away(id, code)) return refuse(id, fail(code, "come back a little later"));
   if (request.method != HttpMethod::post) return wrong_method(id, "POST, OPTIONS");
-  auto command = bridge_command(route.alias, request.body, tail, config_.bridges.common.room);
-  if (!command) return refuse(id, command.error());
+  const Bridge& bridge = bridge_of(request);
+  auto command = bridge_command(route.alias, request.body, tail, bridge.room);
+  if (!command) {
+    request_bridge_ = &bridge;
+    return refuse(id, command.error());
+  }
   HttpRequest bridged = request;
   bridged.body = command->body;
   if (const CommandRow* row = find_command(command->name)) return on_command(id, bridged, *row);
   refuse(id, fail(Code::not_found, "this address stands for the command " + command->name.substr(0, 80) +
                                        ", which this server does not have"));
+}
+
+// Under whose bridge a request is: its user's tenant's, where tenants differ and it proves who asks. (Whoever
+// does not is refused by the command.)
+const Bridge& Gateway::bridge_of(const HttpRequest& request) const {
+  if (config_.bridges.tenants.empty()) return config_.bridges.common;
+  Query query(request.query);
+  auto who = identify(request, query);
+  return who ? config_.bridges.of(who->user.tenant()) : config_.bridges.common;
 }
 
 const Page* Gateway::find_page(std::string_view path) const {
@@ -307,8 +320,9 @@ void Gateway::refuse(ConnectionId id, const Error& error, std::string_view field
 }
 
 // A command that did not come as far as the shard.
-void Gateway::refuse_command(ConnectionId id, const CommandRow& row, const Error& error) {
-  shard_->command_refused(row, error.code);
+void Gateway::refuse_command(ConnectionId id, const CommandRow& row, const Error& error,
+                             std::string_view tenant) {
+  shard_->command_refused(row, error.code, tenant);
   refuse(id, error);
 }
 
@@ -404,9 +418,10 @@ void Gateway::on_command(ConnectionId id, const HttpRequest& request, const Comm
   bool needs =
       std::any_of(row.fields.begin(), row.fields.end(), [](const FieldSpec& spec) { return spec.required; });
   if (request.body.empty() && needs)
-    return refuse_command(id, row, fail(Code::invalid_json, "the body must be a JSON object"));
+    return refuse_command(id, row, fail(Code::invalid_json, "the body must be a JSON object"),
+                          command.who.user.tenant());
   auto args = decode_args(row, request.body, names_);
-  if (!args) return refuse_command(id, row, args.error());
+  if (!args) return refuse_command(id, row, args.error(), command.who.user.tenant());
   command.args = std::move(*args);
   if (auto key = request.field("idempotency-key"); key && !command.args.has(Field::client_id)) {
     for (const FieldSpec& spec : row.fields) {

@@ -185,7 +185,7 @@ void Gateway::ws_command(ConnectionId id, std::string_view type, std::string id_
   }
   auto args = decode_args(*row, data, names_);
   if (!args) {
-    shard_->command_refused(*row, args.error().code);
+    shard_->command_refused(*row, args.error().code, command.who.user.tenant());
     return refuse_ws(args.error());
   }
   command.args = std::move(*args);

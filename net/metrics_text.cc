@@ -157,6 +157,7 @@ void events(Exposition& e, const Metrics& m) {
   e.sample(m.published_kept, {{"class", "kept"}});
   e.sample(m.published_ephemeral, {{"class", "ephemeral"}});
   e.sample(m.published_state, {{"class", "state"}});
+  e.sample(m.published_marker, {{"class", "marker"}});
   e.family("deliveries_total", "counter",
            "Events queued to streams, one for each event and stream: as they come, or from history.");
   e.sample(m.delivered, {{"from", "live"}});
@@ -197,6 +198,25 @@ void commands(Exposition& e, const Metrics& m) {
   e.sample(m.refused_rate, {{"code", "rate_limited"}});
   e.sample(m.refused_overloaded, {{"code", "overloaded"}});
   e.sample(m.refused_storage, {{"code", "storage_unavailable"}});
+}
+
+// Of the tenants that have a place of their own, and of all others together (metrics.tenants_max).
+void tenants(Exposition& e, Shard& shard, const Totals& totals) {
+  std::vector<std::string> names = shard.engine().tenants().names();
+  auto counter = [&](std::string_view name, std::string_view help, uint64_t TenantCounts::*which) {
+    e.family(name, "counter", help);
+    for (size_t i = 0; i < names.size(); i++) e.sample(totals.tenants[i].*which, {{"tenant", names[i]}});
+  };
+  e.family("tenant_streams", "gauge", "Open streams and polls of a tenant's users.");
+  for (size_t i = 0; i < names.size(); i++) {
+    e.sample(totals.tenants[i].sse, {{"tenant", names[i]}, {"transport", "sse"}});
+    e.sample(totals.tenants[i].ws, {{"tenant", names[i]}, {"transport", "ws"}});
+    e.sample(totals.tenants[i].poll, {{"tenant", names[i]}, {"transport", "poll"}});
+  }
+  counter("tenant_events_published_total", "Events given a place in the log.", &TenantCounts::published);
+  counter("tenant_deliveries_total", "Events queued to streams, history included.", &TenantCounts::delivered);
+  counter("tenant_refusals_total", "Commands refused, of whoever had said who they are.",
+          &TenantCounts::refused);
 }
 
 void log_and_shards(Exposition& e, Shard& shard, const Totals& totals) {
@@ -328,6 +348,7 @@ std::string metrics_text(Shard& shard, const Totals& totals) {
   streams(e, totals.metrics, totals.gauges);
   events(e, totals.metrics);
   commands(e, totals.metrics);
+  tenants(e, shard, totals);
   log_and_shards(e, shard, totals);
   store(e, shard, totals.metrics);
   save_hook(e, shard);

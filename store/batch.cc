@@ -12,7 +12,9 @@ BatchBuilder::BatchBuilder(uint64_t room_key, Database& database, SharedState& s
       shared_(shared),
       set_(database.make_write_set()) {}
 
-void BatchBuilder::begin() {
+void BatchBuilder::begin(Sequence settled) {
+  settled_ = settled;
+  ghosts_ = shared_.ghosts.snapshot();  // what becomes one later lies above `settled`
   set_->clear();
   ids_.clear();
   if (!buried_.empty()) buried_.clear();
@@ -72,6 +74,7 @@ Result<void> BatchBuilder::add_effect(const Event& event) {
       break;
     case EventEffect::message_changed:
       done = change(Table::membership, change_key(event.room(), event.about(), event.sequence()), "", before);
+      if (done) done = forget_older_changes(event);
       break;
     case EventEffect::member_added:
     case EventEffect::member_removed: {
@@ -102,6 +105,25 @@ Result<void> BatchBuilder::add_effect(const Event& event) {
   }
   if (done && before) before_[event.sequence().value] = std::move(noted);
   return done;
+}
+
+// Of a message's changes those that lie below its newest settled one are shown to nobody any more: that one
+// stays until the message goes, so they need no undo. The newest settled one is left, since this change may
+// still fail, and readers see none that is not settled.
+Result<void> BatchBuilder::forget_older_changes(const Event& event) {
+  std::string from = changes_from(event.room(), event.about());
+  std::string to = change_key(event.room(), event.about(), event.sequence());
+  std::vector<std::string> older;  // and the newest settled one, which comes last
+  auto read = database_.scan({Table::membership, from, to}, [&](std::string_view key, std::string_view) {
+    auto entry = parse_change(key);
+    bool shown = entry && entry->change <= settled_ && !ghosts_.contains(entry->change.value);
+    if (shown) older.emplace_back(key);
+    return true;
+  });
+  if (!read) return read.error();
+  if (!older.empty()) older.pop_back();
+  for (const std::string& key : older) set_->remove(Table::membership, key);
+  return {};
 }
 
 Result<void> BatchBuilder::change(Table table, std::string_view key, std::optional<std::string_view> value,

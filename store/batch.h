@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -36,7 +37,8 @@ class BatchBuilder {
   // With `for_hook` every event is put into the save hook's queue too.
   BatchBuilder(uint64_t room_key, Database& database, SharedState& shared, bool for_hook = false);
 
-  void begin();
+  // `settled`: everything up to it is (Durability::durable).
+  void begin(Sequence settled);
   // Restores what `undo` holds.
   void bury(const Undo& undo);
   // Reads the database when the event has an effect (what the entry was before), hence the Result.
@@ -56,6 +58,7 @@ class BatchBuilder {
 
  private:
   Result<void> add_effect(const Event& event);
+  Result<void> forget_older_changes(const Event& event);
   Result<void> change(Table table, std::string_view key, std::optional<std::string_view> value,
                       std::vector<Undo::Entry>* before);
 
@@ -64,6 +67,8 @@ class BatchBuilder {
   Database& database_;
   SharedState& shared_;
   std::unique_ptr<WriteSet> set_;
+  Sequence settled_;
+  std::unordered_set<uint64_t> ghosts_;  // as of `settled_`
   std::string record_, hook_entry_;
   std::vector<std::optional<IdempotencyKey>> ids_;       // of the group
   std::map<uint64_t, std::vector<Undo::Entry>> before_;  // of events with effects, until settled

@@ -204,7 +204,7 @@ bool Writer::choose_group() {
 }
 
 void Writer::form_batch() {
-  batch_.begin();
+  batch_.begin(durability_.durable());
   batch_error_.reset();
   // The youngest first, so that what was there before the oldest is what remains.
   for (size_t i = in_flight_.buried; i-- > 0;) batch_.bury(ghosts_[i]);

@@ -142,6 +142,13 @@ class CommandEngine {
   // The same, with an outcome for each event.
   void write(const std::function<Outcome(const Event&)>& outcome_of) { log_.write(outcome_of); }
 
+  // What was to be written of receipts, in order: "receipt.read USER UPTO".
+  std::vector<std::string> markers() {
+    std::vector<std::string> out;
+    for (const MarkerSeen& marker : log_.markers)
+      out.push_back(marker.type + " " + marker.user + " " + cursor(marker.upto.value));
+    return out;
+  }
   std::vector<std::string>& texts(uint32_t connection) { return sockets.texts[connection]; }
   // How many texts of a stream hold all of `parts`.
   size_t count(uint32_t connection, const std::vector<std::string>& parts) {

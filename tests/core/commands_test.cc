@@ -1,6 +1,8 @@
 // Commands at work: what they answer, what the room is told, who may, and what a failing store takes back.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "core/limits.h"
 #include "tests/core/command_engine.h"
 
@@ -397,6 +399,107 @@ TEST(Signals, GoToAllDevicesOfAMember) {
                   "\"code\":\"not_found\""));
   EXPECT_TRUE(has(engine.command("eve", "signal.send", in(room, R"("data":1)")), "\"code\":\"forbidden\""));
   EXPECT_TRUE(has(engine.command("ann", "signal.send", R"({"data":1})"), "\"code\":\"invalid_argument\""));
+}
+
+// A receipt was answered when it was told: what the store gave up of it is written when it takes something
+// again.
+TEST(Receipts, GivenUpByTheStoreAreWrittenAgain) {
+  CommandEngine engine;
+  std::string first = sent(engine, "ann", "lobby", "one"), second = sent(engine, "ann", "lobby", "two");
+  engine.writing = false;
+  engine.command("bob", "receipts.read", in("lobby", "\"upTo\":\"" + first + "\""));
+  engine.command("bob", "receipts.delivered", in("lobby", "\"upTo\":\"" + second + "\""));
+  engine.command("cat", "receipts.read", in("lobby", "\"upTo\":\"" + first + "\""));
+  engine.write(Outcome::unsaved);
+  EXPECT_EQ(engine.shard().metrics().receipts_rewritten, 0u);
+  engine.durability().set_accepting(false);
+  engine.pass(1000);
+  EXPECT_EQ(engine.shard().metrics().receipts_rewritten, 0u) << "the store takes nothing yet";
+  engine.durability().set_accepting(true);
+  engine.pass(1000);
+  EXPECT_EQ(engine.shard().metrics().receipts_rewritten, 3u);
+  std::vector<std::string> written = engine.markers();
+  ASSERT_GE(written.size(), 3u);
+  std::sort(written.end() - 3, written.end());
+  EXPECT_EQ(std::vector<std::string>(written.end() - 3, written.end()),
+            (std::vector<std::string>{"receipt.delivered bob " + second, "receipt.read bob " + first,
+                                      "receipt.read cat " + first}));
+  engine.write();
+  engine.pass(1000);
+  EXPECT_EQ(engine.shard().metrics().receipts_rewritten, 3u) << "once";
+  // Of who has left nothing is written.
+  engine.writing = true;
+  std::string room = group(engine, R"("bob","cat")");
+  std::string said = sent(engine, "ann", room, "three");
+  engine.writing = false;
+  engine.command("bob", "receipts.read", in(room, "\"upTo\":\"" + said + "\""));
+  engine.write(Outcome::unsaved);
+  engine.command("ann", "rooms.remove", in(room, R"("user":"bob")"));
+  engine.write();
+  engine.pass(1000);
+  EXPECT_EQ(engine.shard().metrics().receipts_rewritten, 3u);
+}
+
+// ---- members of a room ----
+
+TEST(Members, OfARoomAreBounded) {
+  Config config;
+  config.limits.members_per_room = 3;
+  CommandEngine engine(config);
+  EXPECT_TRUE(has(engine.command("ann", "rooms.create", R"({"participantIds":["b","c","d"]})"),
+                  "\"code\":\"limit_exceeded\""));
+  std::string room = group(engine, R"("bob")");
+  ASSERT_FALSE(room.empty());
+  EXPECT_TRUE(has(engine.command("ann", "rooms.invite", in(room, R"("users":["cat","dan"])")),
+                  "\"code\":\"limit_exceeded\""));
+  EXPECT_FALSE(has(engine.command("ann", "rooms.load", "{}"), "\"cat\"")) << "none of them came in";
+  EXPECT_TRUE(has(engine.command("ann", "rooms.invite", in(room, R"("users":["cat","bob","cat"])")),
+                  R"("added":["cat"])"));
+  EXPECT_TRUE(has(engine.command("ann", "rooms.invite", in(room, R"("users":["cat"])")), R"("added":[])"));
+  for (const char* user : {"a", "b", "c"})
+    EXPECT_TRUE(has(engine.command(user, "rooms.join", R"({"room":"open"})"), "\"success\":true"));
+  uint32_t late = engine.open("d");
+  engine.settle();
+  EXPECT_TRUE(has(engine.command("d", "rooms.join", R"({"room":"open"})"), "\"code\":\"limit_exceeded\""));
+  EXPECT_TRUE(has(engine.command("a", "rooms.leave", R"({"room":"open"})"), "\"left\":true"));
+  EXPECT_TRUE(has(engine.command("d", "rooms.join", R"({"room":"open"})"), "\"success\":true"));
+  EXPECT_EQ(engine.count(late, {"\"room.member_added\"", "open"}), 1u);
+}
+
+// ---- rooms of a backend ----
+
+TEST(Backends, CreateRoomsForOthers) {
+  CommandEngine engine;
+  uint32_t ann = engine.open("ann"), eve = engine.open("eve");
+  engine.settle();
+  std::string made =
+      engine.command("key:shop", "rooms.create",
+                     R"({"participantIds":["ann","bob","cat"],"name":"order 7","clientId":"o7"})", {}, true);
+  ASSERT_TRUE(has(made, "\"success\":true"));
+  EXPECT_TRUE(has(made, R"("participants":[{"userId":"ann"},{"userId":"bob"},{"userId":"cat"}])"));
+  EXPECT_TRUE(has(made, R"("createdBy":"key:shop")"));
+  std::string room = member(made, "id");
+  EXPECT_EQ(engine.count(ann, {"\"room.created\"", room}), 1u);
+  EXPECT_EQ(engine.count(eve, {room}), 0u);
+  EXPECT_TRUE(has(engine.command("ann", "messages.send", in(room, R"("content":"x")")), "\"success\":true"));
+  EXPECT_TRUE(has(engine.command("eve", "messages.send", in(room, R"("content":"x")")), "forbidden"));
+  // Nobody of them has `manage` for having come first; the backend has.
+  for (const char* user : {"ann", "bob", "cat"})
+    EXPECT_TRUE(has(engine.command(user, "rooms.invite", in(room, R"("users":["eve"])")), "forbidden"))
+        << user;
+  EXPECT_TRUE(has(engine.command("key:shop", "rooms.invite", in(room, R"("users":["eve"])"), {}, true),
+                  R"("added":["eve"])"));
+  // Again under its clientId: the same room. Of two users: the one that they have, whoever makes it.
+  std::string again = engine.command("key:shop", "rooms.create",
+                                     R"({"participantIds":["ann","bob","cat"],"clientId":"o7"})", {}, true);
+  EXPECT_EQ(member(again, "id"), room);
+  std::string direct =
+      engine.command("key:shop", "rooms.create", R"({"participantIds":["bob","ann"]})", {}, true);
+  EXPECT_TRUE(has(direct, R"("kind":"direct")"));
+  EXPECT_EQ(member(engine.command("ann", "rooms.create", R"({"participantIds":["bob"]})"), "id"),
+            member(direct, "id"));
+  EXPECT_TRUE(has(engine.command("key:shop", "rooms.create", R"({"participantIds":[]})", {}, true),
+                  "\"code\":\"invalid_argument\""));
 }
 
 // ---- 10,000 in one room ----

@@ -128,13 +128,80 @@ TEST(Tokens, EndAWaitingPoll) {
   small.shard(0).connection_closed(id);
   poll.session = session;
   poll.cursor = Cursor{{0}, {0}};
+  // That it ends is told half-way, and once.
+  ConnectionId told{3};
+  small.open(0, told, poll);
+  small.pass(6 * kSecond);
+  ASSERT_EQ(count(small.transport(0).replies[told].body, "auth.expiring"), 1u);
+  small.shard(0).connection_closed(told);
   ConnectionId second{2};
   small.open(0, second, poll);
-  small.pass(9 * kSecond);
+  small.pass(3 * kSecond);
   EXPECT_EQ(small.transport(0).replies.count(second), 0u);
   small.pass(2 * kSecond);
   ASSERT_EQ(small.transport(0).replies.count(second), 1u);
   EXPECT_NE(small.transport(0).replies[second].body.find("\"events\":[]"), std::string::npos);
+}
+
+// Whichever answer comes next carries it, once for each token, on whichever shard the poll is: one that waits
+// is answered with it, one that is answered anyway has it too.
+TEST(Tokens, AreToldToPolls) {
+  SmallEngine small(3, jwt_config());
+  Identity who = user(small, "ann", 30), bob = user(small, "bob");
+  uint32_t next = 0;
+  StreamRequest poll = stream(who, {"lobby"}, Form::poll);
+  auto ask = [&](uint32_t at) {
+    ConnectionId id{++next};
+    small.open(at, id, poll);
+    return id;
+  };
+  auto answer = [&](uint32_t at, ConnectionId id) {
+    if (small.transport(at).replies.count(id) == 0) return std::string();
+    small.shard(at).connection_closed(id);
+    return small.transport(at).replies[id].body;
+  };
+  std::string first = answer(0, ask(0));
+  ASSERT_NE(first.find("\"connected\""), std::string::npos);
+  poll.session = session_in(first);
+  poll.cursor = Cursor{{0}, {0}};
+  // Before its half nothing is told.
+  ConnectionId waiting = ask(1);
+  small.pass(10 * kSecond);
+  EXPECT_EQ(answer(1, waiting), "");
+  small.command(0, bob, "messages.send", R"({"room":"lobby","content":"x"})");
+  std::string quiet = answer(1, waiting);
+  EXPECT_EQ(count(quiet, "\"content\":\"x\""), 1u);
+  EXPECT_EQ(count(quiet, "auth.expiring"), 0u);
+  // At half its time a poll that waits is answered.
+  poll.cursor = Cursor{{0}, small.shard(0).ring().claimed()};
+  waiting = ask(2);
+  small.pass(6 * kSecond);
+  std::string told = answer(2, waiting);
+  EXPECT_EQ(count(told, "\"type\":\"auth.expiring\""), 1u) << told;
+  EXPECT_EQ(count(told, "\"expiresAt\":\"2026-"), 1u) << told;
+  // Not again, on any shard.
+  for (uint32_t at : {0u, 2u, 1u}) {
+    waiting = ask(at);
+    small.pass(2 * kSecond);
+    EXPECT_EQ(answer(at, waiting), "") << "told once";
+    small.command(0, bob, "messages.send", R"({"room":"lobby","content":"y"})");
+    std::string later = answer(at, waiting);
+    EXPECT_EQ(count(later, "\"content\":\"y\""), 1u);
+    EXPECT_EQ(count(later, "auth.expiring"), 0u);
+    poll.cursor = Cursor{{0}, small.shard(0).ring().claimed()};
+  }
+  // A newer token has a time of its own; a poll that never waits is told by the answer it gets anyway.
+  poll.who = user(small, "ann", 20);
+  for (int second = 0, tellings = 0; second < 19; second++) {
+    poll.cursor = Cursor{{0}, small.shard(0).ring().claimed()};
+    small.command(1, bob, "messages.send", R"({"room":"lobby","content":"z"})");
+    uint32_t at = static_cast<uint32_t>(second) % 3;
+    std::string full = answer(at, ask(at));
+    EXPECT_EQ(count(full, "\"content\":\"z\""), 1u) << second;
+    tellings += static_cast<int>(count(full, "auth.expiring"));
+    EXPECT_EQ(tellings, second < 10 ? 0 : 1) << second;
+    small.pass(kSecond);
+  }
 }
 
 TEST(Tokens, OfAnotherUserRefreshNothing) {

@@ -56,6 +56,9 @@ test('metrics: strict text, and every counter moves by what was done', async () 
   assert.equal(moved(now, 'twinwire_streams_opened_total', { transport: 'ws' }), 2);
   assert.equal(moved(now, 'twinwire_http_responses_total', { status: '101' }), 2);
   assert.equal(value(now, 'twinwire_sessions', { state: 'live' }), 5);
+  const tenant = 'default';
+  assert.equal(value(now, 'twinwire_tenant_streams', { tenant, transport: 'sse' }), 3);
+  assert.equal(value(now, 'twinwire_tenant_streams', { tenant, transport: 'ws' }), 2);
 
   const messages = 7;
   await sendMany(server, 'writer', 'count', 'm', messages);
@@ -90,8 +93,22 @@ test('metrics: strict text, and every counter moves by what was done', async () 
   assert.equal(moved(now, 'twinwire_commands_total', { command: 'messages.send', code: 'invalid_argument' }), 4);
   assert.equal(moved(now, 'twinwire_commands_total', { command: 'messages.send', code: 'invalid_json' }), 1);
   assert.equal(moved(now, 'twinwire_commands_total', { command: 'rooms.join' }), 1);
+  assert.equal(moved(now, 'twinwire_tenant_refusals_total', { tenant }), 6);
+  assert.equal(moved(now, 'twinwire_tenant_refusals_total', { tenant: '(other)' }), 0);
   assert.equal(moved(now, 'twinwire_duplicates_total'), 1);
   assert.equal(moved(now, 'twinwire_http_responses_total', { status: '400' }) >= 4, true);
+
+  // Receipts are a class of their own; the tenant's numbers are the sums.
+  const upTo = feeds[0].of('message.created')[0].eventId;
+  assert.equal((await post(server, 'a1', 'receipts.read', { room: 'count', upTo })).success, true);
+  await feeds[3].event('receipt.read');
+  now = await scrape();
+  assert.equal(moved(now, 'twinwire_events_published_total', { class: 'marker' }), 1);
+  const sum = (name, label, words) => words.reduce((all, word) => all + moved(now, name, { [label]: word }), 0);
+  const published = sum('twinwire_events_published_total', 'class', ['kept', 'ephemeral', 'state', 'marker']);
+  assert.equal(moved(now, 'twinwire_tenant_events_published_total', { tenant }), published);
+  const taken = sum('twinwire_deliveries_total', 'from', ['live', 'history']);
+  assert.equal(moved(now, 'twinwire_tenant_deliveries_total', { tenant }), taken);
 
   feeds.slice(0, 4).forEach((feed) => feed.close());
   feeds[4].socket.close(1001);
@@ -101,6 +118,7 @@ test('metrics: strict text, and every counter moves by what was done', async () 
   });
   for (const transport of ['sse', 'ws', 'poll']) {
     assert.equal(value(now, 'twinwire_connections', { transport }), 0, transport);
+    assert.equal(value(now, 'twinwire_tenant_streams', { tenant, transport }), 0, transport);
   }
   assert.equal(value(now, 'twinwire_sessions', { state: 'detached' }), 5);
   assert.equal(value(now, 'twinwire_blocked_streams') + value(now, 'twinwire_held_bytes'), 0);

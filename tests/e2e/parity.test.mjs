@@ -9,6 +9,7 @@ import NpmWebSocket from 'ws';
 
 import { post, sleep } from '../support/clients.mjs';
 import { Server } from '../support/server.mjs';
+import { bearer, compact, hmac, now, secret, token } from '../support/tokens.mjs';
 
 const nobody = 'concerns nobody but the user';
 // Of each command: inputs that succeed, in this order, as ann, who made the group `g`; inputs that are refused although
@@ -144,8 +145,8 @@ const inputs = {
     bad: [() => ({ data: 1 }), (c) => ({ room: c.g, to: 'eve', data: 1 })],
     forbidden: [(c) => ({ room: c.g, data: 1 }), () => ({ to: 'bob', data: 1 })],
   },
-  // Over a WebSocket its parameters are the identity itself, over POST the request carries that: what is wrong with it
-  // is tested where tokens are.
+  // Over a WebSocket its parameters are the identity itself, over POST the request carries that: what is wrong with
+  // tokens has a test of its own below.
   'auth.refresh': { good: [() => ({ userId: 'ann' })], bad: nobody, forbidden: nobody, identity: true },
   'session.info': { good: [() => ({})], bad: nobody, forbidden: nobody },
 };
@@ -186,9 +187,9 @@ class Stream {
 
 class OverWebSocket extends Stream {
   #next = 0;
-  constructor(server, user, rooms) {
+  constructor(server, user, rooms, headers = {}) {
     super();
-    this.socket = new NpmWebSocket(`${server.wsUrl}/ws?id=${user}&rooms=${rooms}`);
+    this.socket = new NpmWebSocket(`${server.wsUrl}/ws?id=${user}&rooms=${rooms}`, { headers });
     this.socket.on('message', (data) => this.texts.push(data.toString()));
     this.socket.on('error', () => {});
   }
@@ -208,14 +209,14 @@ class OverWebSocket extends Stream {
 
 class OverPost extends Stream {
   #abort = new AbortController();
-  constructor(server, user, rooms) {
+  constructor(server, user, rooms, headers = {}) {
     super();
     Object.assign(this, { server, user });
-    this.reading = this.#read(`${server.url}/api/events?id=${user}&rooms=${rooms}`);
+    this.reading = this.#read(`${server.url}/api/events?id=${user}&rooms=${rooms}`, headers);
   }
-  async #read(url) {
+  async #read(url, headers) {
     try {
-      const response = await fetch(url, { signal: this.#abort.signal });
+      const response = await fetch(url, { headers, signal: this.#abort.signal });
       let rest = '';
       for await (const bytes of response.body.pipeThrough(new TextDecoderStream())) {
         const lines = (rest + bytes).split('\n');
@@ -417,4 +418,108 @@ test('what no row answers is answered the same: an unknown command, a wrong meth
   } finally {
     stream.close();
   }
+});
+
+// Tokens that do not count, in the body of a POST that names the session and carries nothing else, and in `auth.refresh`
+// on the WebSocket itself.
+test('auth.refresh is answered with the same bytes over POST and over WebSocket, whatever the token', async () => {
+  const args = ['--auth.mode', 'jwt', '--auth.algorithms', 'HS256', '--auth.secret', secret, '--auth.issuer', 'https://id', '--shards', '1'];
+  const server = await Server.start({ args });
+  const claims = { iss: 'https://id' };
+  const mine = token('ann', { ...claims, exp: now() + 600 });
+  const all = { sub: 'ann', ...claims, iat: now(), exp: now() + 60 };
+  const tokens = {
+    expired: token('ann', { ...claims, iat: now() - 120, exp: now() - 60 }),
+    'not valid yet': token('ann', { ...claims, nbf: now() + 600 }),
+    forged: compact({ alg: 'HS256' }, all, hmac('some other secret, also longer than 32 bytes')),
+    'of alg none': compact({ alg: 'none' }, all, () => ''),
+    'of another issuer': token('ann', { iss: 'https://evil' }),
+    "another user's": token('eve', claims),
+    "another tenant's": token('ann', { ...claims, tenant: 'other' }),
+    'nobody’s': token('', claims),
+    'no token': 'a.b',
+    'too long': token('ann', { ...claims, more: 'x'.repeat(9000) }),
+    empty: '',
+    missing: undefined,
+    'a number': 7,
+    right: token('ann', { ...claims, exp: now() + 300 }),
+  };
+  const streams = { post: new OverPost(server, 'ann', 'lobby', bearer(mine)), ws: new OverWebSocket(server, 'ann', 'lobby', bearer(mine)) };
+  try {
+    for (const stream of Object.values(streams)) {
+      stream.statuses = schema.errors;
+      await stream.start();
+    }
+    const codes = {};
+    for (const [what, text] of Object.entries(tokens)) {
+      const answers = {};
+      for (const [way, stream] of Object.entries(streams)) answers[way] = await stream.command('auth.refresh', { token: text });
+      assert.equal(answers.ws, answers.post, what);
+      codes[what] = JSON.parse(answers.ws).code ?? 'ok';
+    }
+    const { right, ...wrong } = codes;
+    assert.equal(right, 'ok');
+    for (const [what, code] of Object.entries(wrong)) assert.equal(code, /another (user|tenant)/.test(what) ? 'forbidden' : 'unauthenticated', what);
+    // Both streams go on, and are told what was taken; what was refused only on the connection that brought it.
+    for (const [way, stream] of Object.entries(streams)) {
+      const told = (type) => stream.events.map((text) => JSON.parse(text)).filter((e) => e.type === type);
+      await stream.until(() => told('auth.success').length === 1, `auth.success on ${way}`);
+      assert.equal(told('auth.error').length, way === 'ws' ? Object.keys(wrong).length : 0, way);
+      assert.equal(told('bye').length, 0, way);
+    }
+    const success = Object.values(streams).map((stream) => stream.events.find((text) => text.includes('"type":"auth.success"')));
+    assert.equal(success[0].replace(/"timestamp":"[^"]*"/, ''), success[1].replace(/"timestamp":"[^"]*"/, ''));
+  } finally {
+    Object.values(streams).forEach((stream) => stream.close());
+    await server.stop();
+  }
+});
+
+// What the walk above leaves out because it comes when it comes: here each step waits until the one before is told.
+async function comingsAndGoings(Carrier) {
+  const server = await Server.start({ args: ['--shards', '1', '--presence.diff_ms', '50', '--session.presence_grace_seconds', '0'] });
+  const open = [];
+  const stream = async (Kind, user) => {
+    const made = new Kind(server, user, 'hall');
+    open.push(made);
+    await made.start();
+    return made;
+  };
+  try {
+    const ann = await stream(Carrier, 'ann');
+    const tells = (one, ...parts) => one.until((texts) => texts.find((text) => parts.every((part) => text.includes(part))), parts.join(' '));
+    await sleep(200); // ann's own coming has been told to nobody
+    const bob = await stream(OverWebSocket, 'bob');
+    await tells(ann, '"presence.joined"', '"bob"');
+    await bob.command('presence.set', { room: 'hall', state: { mood: 'well' } });
+    await tells(ann, '"presence.updated"');
+    await bob.command('typing.start', { room: 'hall' });
+    await tells(ann, '"typing"', '"isTyping":true');
+    await bob.command('media.set', { room: 'hall', camera: true });
+    await tells(ann, '"media.state"', '"camera":true');
+    // Who comes now is told how it stands.
+    const dan = await stream(Carrier, 'dan');
+    await tells(dan, '"typing"', '"users":["bob"]');
+    await tells(dan, '"media.state"', '"users":[{');
+    await tells(ann, '"presence.joined"', '"dan"');
+    await bob.command('typing.stop', { room: 'hall' });
+    for (const one of [ann, dan]) await tells(one, '"typing"', '"isTyping":false');
+    bob.close();
+    for (const one of [ann, dan]) {
+      await tells(one, '"media.state"', '"camera":false');
+      await tells(one, '"presence.left"', '"bob"');
+    }
+    const naming = new Naming();
+    return [ann, dan].map((one) => one.events.filter((text) => !text.includes('"type":"connected"')).map((text) => naming.plain(text)));
+  } finally {
+    open.forEach((one) => one.close());
+    await server.stop();
+  }
+}
+
+test('presence, and the state that a stream is told on coming in, are the same bytes on both', async () => {
+  const [bySse, bySocket] = await Promise.all([comingsAndGoings(OverPost), comingsAndGoings(OverWebSocket)]);
+  assert.deepEqual(bySse, bySocket);
+  assert.equal(bySse[0].length, 8, bySse[0].join('\n'));
+  assert.equal(bySse[1].length, 5, bySse[1].join('\n'));
 });

@@ -191,13 +191,17 @@ test('closed rooms: nobody finds out whether there is one, and history begins wi
   const ann = mine('ann1');
   const created = await command(server, ann, 'rooms.create', { participantIds: ['bob1', 'cat1'], isGroup: true });
   const room = created.room.id;
-  assert.equal((await command(server, ann, 'messages.send', { room, content: 'secret' })).status, 200);
+  const said = await command(server, ann, 'messages.send', { room, content: 'secret' });
+  assert.equal(said.status, 200);
   const missing = `group-${'0'.repeat(32)}`;
   const eve = mine('eve1');
   for (const [name, body] of [
     ['messages.load', {}], ['messages.load', { join: true }], ['messages.send', { content: 'x' }], ['rooms.join', {}],
     ['typing.start', {}], ['presence.list', {}], ['presence.set', { state: 1 }], ['rooms.clear', {}], ['rooms.leave', {}],
-    ['events.publish', { type: 'goal.created' }],
+    ['events.publish', { type: 'goal.created' }], ['rooms.invite', { users: ['eve1'] }], ['rooms.remove', { user: 'bob1' }],
+    ['rooms.update', { name: 'x' }], ['typing.stop', {}], ['media.set', { mic: true }], ['signal.send', { data: 1 }],
+    ['signal.send', { to: 'bob1', data: 1 }], ['receipts.read', { upTo: said.eventId }],
+    ['messages.edit', { messageId: said.eventId, content: 'x' }], ['messages.delete', { messageId: said.eventId }],
   ]) {
     const closed = await command(server, eve, name, { ...body, room });
     const none = await command(server, eve, name, { ...body, room: missing });
@@ -326,6 +330,37 @@ test('tenants see nothing of each other: history, presence, rooms, direct rooms,
   assert.equal((await command(server, rival('ann'), 'messages.load', { room: direct.room.id })).code, 'forbidden');
   const rooms = (await command(server, rival('ann'), 'rooms.load')).rooms.map((room) => room.id);
   assert.deepEqual(rooms, [theirs.room.id]);
+  // Whoever knows the names and ids of the other tenant gets no further with them.
+  for (const [name, body] of [
+    ['messages.edit', { messageId: sent.eventId, content: 'x' }], ['messages.delete', { messageId: sent.eventId }],
+    ['messages.load', { before: sent.eventId }], ['receipts.read', { upTo: sent.eventId }],
+    ['messages.edit', { room: direct.room.id, messageId: sent.eventId, content: 'x' }],
+    ['rooms.invite', { room: direct.room.id, users: ['eve'] }], ['rooms.remove', { room: direct.room.id, user: 'bob' }],
+    ['receipts.read', { room: direct.room.id, upTo: sent.eventId }], ['presence.list', { room: direct.room.id }],
+    ['signal.send', { room: direct.room.id, data: 1 }], ['typing.start', { room: direct.room.id }],
+    ['messages.load', { room: direct.room.id, join: true }], ['rooms.join', { room: direct.room.id }],
+  ]) {
+    const answer = await command(server, rival('ann'), name, { room: 'plans', ...body }, { headers: { 'twinwire-session': sessionId } });
+    const nothing = answer.success && (answer.messages?.length === 0 || name === 'receipts.read');
+    assert.ok(nothing || ['forbidden', 'not_found'].includes(answer.code) || body.join, `${name} ${JSON.stringify(answer)}`);
+  }
+  // What is fleeting stays inside too: typing, states, media, receipts, signals.
+  const before = other.events.length;
+  const live = socket(acme('bob'), 'rooms=plans');
+  await live.event('connected');
+  for (const [name, body] of [
+    ['typing.start', {}], ['presence.set', { state: 'acme state' }], ['media.set', { mic: true }],
+    ['receipts.read', { upTo: sent.eventId }], ['signal.send', { data: 'acme signal' }], ['signal.send', { to: 'ann', data: 'acme too' }],
+  ]) assert.equal((await live.command(name, { room: 'plans', ...body })).success, true, name);
+  await stream.event('signal', 2);
+  await stream.event('media.state');
+  await stream.event('typing');
+  await stream.event('receipt.read');
+  await sleep(200);
+  const leaked = other.events.slice(before).filter((e) => e.type !== 'presence.diff' && e.userId !== 'ann');
+  assert.deepEqual(leaked, []);
+  assert.equal((await command(server, rival('ann'), 'presence.list', { room: 'plans' })).users.some((u) => u.userId === 'bob'), false);
+  live.close();
   // A backend's key reaches its own tenant alone.
   const key = { 'x-api-key': apiKey };
   assert.equal((await command(server, key, 'events.publish', { user: 'ann', type: 'goal.created', data: { n: 1 } })).status, 200);
@@ -341,6 +376,15 @@ test('tenants see nothing of each other: history, presence, rooms, direct rooms,
   assert.ok(seen.sessions.every((one) => one.tenant === 'rival'));
   const seenRooms = await (await server.admin('/admin/rooms?tenant=acme')).json();
   assert.ok(seenRooms.rooms.length > 0 && seenRooms.rooms.every((one) => one.tenant === 'acme'));
+  const numbers = (await (await server.admin('/admin/stats?tenant=rival')).json()).tenant;
+  assert.deepEqual(numbers.streams, { sse: 1, ws: 0, poll: 0 });
+  assert.ok(numbers.published >= 2 && numbers.refused >= 10, JSON.stringify(numbers));
+  assert.equal(numbers.delivered, other.events.filter((e) => e.eventId).length, 'what its one stream has got');
+  const missing = await (await server.admin('/admin/room?room=direct-0&tenant=rival')).json();
+  assert.equal(missing.code, 'not_found');
+  // Refused commands leave no more than a name there.
+  const tried = (await (await server.admin(`/admin/room?room=${direct.room.id}&tenant=rival`)).json()).room;
+  assert.deepEqual([tried.members, tried.published, tried.lastEventId], [0, 0, null]);
   stream.close();
   other.close();
 });
@@ -356,8 +400,29 @@ test('keys of backends: kept to their rooms and rights, nobody in particular, no
   assert.equal((await command(server, reader, 'events.publish', { room: 'news', type: 'goal.created' })).code, 'forbidden');
 });
 
+test('a backend creates rooms for users, if it may manage them', async () => {
+  const acme = (user) => mine(user, { tenant: 'acme' });
+  const stream = feed(acme('ann9'));
+  await stream.event('connected');
+  const key = { 'x-api-key': apiKey };
+  const made = await command(server, key, 'rooms.create', { participantIds: ['ann9', 'bob9', 'cat9'], name: 'case 9', clientId: 'case-9' });
+  assert.equal(made.status, 200, JSON.stringify(made));
+  assert.deepEqual(made.room.participants.map((one) => one.userId), ['ann9', 'bob9', 'cat9']);
+  assert.equal(made.room.createdBy, 'key:billing');
+  assert.equal((await stream.event('room.created')).data.room.id, made.room.id);
+  assert.equal((await command(server, acme('bob9'), 'messages.send', { room: made.room.id, content: 'hello' })).status, 200);
+  assert.deepEqual(await stream.messages(1), ['hello']);
+  assert.equal((await command(server, mine('ann9', { tenant: 'rival' }), 'messages.load', { room: made.room.id })).code, 'forbidden');
+  assert.equal((await command(server, { 'x-api-key': 'reader key' }, 'rooms.create', { participantIds: ['ann9', 'bob9'] })).code, 'forbidden');
+  stream.close();
+});
+
 test('refresh on a live stream of either kind; without it the end, 4401', async () => {
   const short = (user) => mine(user, { exp: now() + 4 });
+  const brought = short('polls');
+  const polls = (query) => fetch(`${server.url}/api/poll?rooms=quiet&${query}`, { headers: bearer(brought) }).then((r) => r.json());
+  const opened = await polls('wait=0');
+  const told = polls(`wait=20&session=${opened.sessionId}&lastEventId=${opened.lastEventId}`);
   const sse = feed(short('ref'), 'rooms=refresh');
   const ws = socket(short('ref'), 'rooms=refresh');
   const lost = socket(short('lost'), 'rooms=refresh');
@@ -365,6 +430,13 @@ test('refresh on a live stream of either kind; without it the end, 4401', async 
   await ws.event('connected');
   await sse.event('auth.expiring');
   await ws.event('auth.expiring');
+  // A poll that waits is answered with it, and the next is not told again.
+  const answered = await told;
+  assert.deepEqual(answered.events.map((e) => e.type), ['auth.expiring']);
+  assert.match(answered.events[0].data.expiresAt, /^20/);
+  assert.equal(answered.events[0].eventId, undefined);
+  const next = await polls(`wait=1&session=${answered.sessionId}&lastEventId=${answered.lastEventId}`);
+  assert.deepEqual(next.events, []);
   // Another user's token refreshes nothing.
   assert.equal((await ws.command('auth', { token: mine('eve') })).code, 'forbidden');
   await ws.event('auth.error');

@@ -105,6 +105,7 @@ void Client::act() {
     if (link_.connected || link_.form == Form::poll) resend();
     return;
   }
+  if (world_.identity() && random.chance(250)) return act_with_identity();
   if (world_.wide() && random.chance(300)) return act_widely();
   if (world_.tight() && random.chance(40)) {
     for (int i = 0; i < 12; i++) send();
@@ -180,7 +181,16 @@ void Client::connect(bool take_over) {
   if (link_.form == Form::poll && !world_.truth().empty()) link_.newest = world_.truth().rbegin()->first;
   StreamRequest request;
   request.form = link_.form;
-  request.who.user = Name("t", user_);
+  request.who = token();
+  link_.issued_ms = request.who.issued_wall_ms;
+  link_.consumed = world_.shard(link_.shard).consumed().value;
+  if (request.who.expires_wall_ms) link_.expires_ms = request.who.expires_wall_ms;
+  uint64_t now = world_.clock().wall_ms();
+  link_.tokens.push_back({now, link_.expires_ms});
+  for (const Token& late : untaken_) {
+    link_.tokens.push_back(late);
+    link_.expires_ms = std::max(link_.expires_ms, late.expires_ms);
+  }
   request.rooms = rooms_;
   request.poll_wait_ms = settling_ ? 50 : random.below(3000);
   if (settling_ || random.chance(800)) request.session = session_;
@@ -297,19 +307,24 @@ void Client::issue(Pending pending) {
   auto args = decode_args(*command.row, pending.json, NameLimits{});
   if (!args) world_.broken("a command was not decoded: " + args.error().sentence);
   command.args = std::move(*args);
-  command.who.user = Name("t", user_);
+  if (pending.command == "auth.refresh") renewing();
+  command.who = token();
   command.tag = tag;
   uint32_t shard = link_.shard;
   if (over_stream) {
     command.connection = link_.id;
     command.session = session_;
     pending.with_session = pending.over_stream = true;
+    if (pending.command != "auth.refresh") command.who.issued_wall_ms = Identity::kOfSession;
   } else {
     shard = static_cast<uint32_t>(world_.random().below(world_.shards()));
     command.connection = world_.transport(shard).connect(this, 1 << 20);
-    if (link_.connected && world_.random().chance(500))
+    if (link_.connected && (pending.command == "auth.refresh" || world_.random().chance(500)))
       command.session = session_, pending.with_session = true;
   }
+  pending.issued_ms = command.who.issued_wall_ms;
+  pending.expires_ms = command.who.expires_wall_ms;
+  pending.refusable = world_.revoked(user_, pending.issued_ms);
   command.origin = ShardIndex(shard);
   command.connection_generation = world_.transport(shard).pipes[index_of(command.connection)].generation;
   world_.trace(name_ + " " + pending.command + " " + pending.json.substr(0, 60) + " " + tag);

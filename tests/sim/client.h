@@ -46,6 +46,10 @@ class Client {
   static void count_states(Sessions& sessions, Coverage& coverage);
 
  private:
+  // What a stream was given: from when it may have been in force, and until when.
+  struct Token {
+    uint64_t sent_ms = 0, expires_ms = UINT64_MAX;
+  };
   struct Link {
     bool open = false;
     Form form = Form::none;
@@ -66,6 +70,10 @@ class Client {
     bool foreign = false;                       // came with a cursor of another directory
     std::map<std::string, uint64_t> forbidden;  // rooms lost by a reset: what was decided of them until then
     uint64_t moved_to = 0;                      // `connected` named another cursor: a reset must say why
+    uint64_t issued_ms = 0;                     // its first token's time
+    uint64_t consumed = 0;                      // by the shard when it opened
+    uint64_t expires_ms = UINT64_MAX;           // the latest end of all tokens that it was given
+    std::vector<Token> tokens;                  // in the order in which they were sent
   };
   // What a room owes this client: every kept event with start < sequence <= end; from `may` on they may come.
   struct Interval {
@@ -81,8 +89,10 @@ class Client {
     bool with_session = false;
     bool over_stream = false;
     uint64_t stream = 0;  // the one that was open then: what the answer says of a stream is said of this one
-    bool conflicts = false;    // another content under an id that is taken
-    uint64_t asked_after = 0;  // receipts: what the server had said when it was asked
+    bool conflicts = false;                  // another content under an id that is taken
+    uint64_t asked_after = 0;                // receipts: what the server had said when it was asked
+    uint64_t issued_ms = 0, expires_ms = 0;  // of the token that it was sent with
+    bool refusable = false;                  // that token had been revoked already
   };
 
   void connect(bool take_over);
@@ -97,6 +107,18 @@ class Client {
   void say_again(bool other_content);
   void change_or_mark();
   void on_mark(const Pending& pending, std::string_view body);
+  // tokens and memberships (client_identity.cc)
+  void act_with_identity();
+  void new_token();
+  Identity token();
+  void refresh();
+  void renewing();
+  void on_bye(const Link& link, std::string_view json);
+  void on_refreshed(const Pending& pending);
+  static bool could_expire(const Link& link, uint64_t at_ms);
+  bool on_unauthenticated(Pending& pending);
+  void check_identity(const Link& link, uint64_t sequence, const TruthEvent* truth);
+  void check_memberships();
   void heartbeat();
   void issue(Pending pending);
   void parse(Link& link);
@@ -140,6 +162,8 @@ class Client {
   std::map<std::string, uint64_t> excused_;  // trimmed, and told
   std::map<std::string, uint64_t> marks_;    // by command and room: up to where the server said
   std::map<std::string, uint64_t> gained_, removed_at_;
+  uint64_t issued_ms_ = 0, expires_ms_ = 0;  // the token in use
+  std::vector<Token> untaken_;               // sent by auth.refresh and not answered: may yet arrive
   uint64_t next_tag_ = 1, stream_ = 0;
   uint64_t repeats_through_ = 0;  // began anew below what it had: up to here events may come again
   uint32_t paused_ = 0;

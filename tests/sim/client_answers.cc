@@ -25,6 +25,7 @@ void Client::poll_answer(Link& link, const Reply& reply) {
   simdjson::dom::element body = parser.parse(reply.body);
   link.connected = link.connected || !reply.body.empty();
   if (reply.code != Code::ok) {
+    if (reply.code == Code::unauthenticated) on_bye(link, reply.body);
     link = Link{};
     return;
   }
@@ -63,6 +64,7 @@ void Client::on_answer(const std::string& tag, const std::string& body) {
     std::string code = text_of(answer, "code");
     for (const char* known : {"overloaded", "storage_unavailable", "forbidden", "conflict"})
       if (code == known) world_.coverage().hit(std::string("answered ") + known);
+    if (code == "unauthenticated" && on_unauthenticated(pending)) return;
     bool again = answer["retryable"];
     if (again && pending.kind == Pending::Kind::send)
       unanswered_.push_back(std::move(pending));
@@ -70,6 +72,8 @@ void Client::on_answer(const std::string& tag, const std::string& body) {
       world_.broken("a message was refused for good: " + body);
     return;
   }
+  if (pending.refusable) world_.broken(name_ + ": a revoked token was taken: " + body);
+  if (pending.command == "auth.refresh") return on_refreshed(pending);
   if (pending.command.starts_with("receipts.")) return on_mark(pending, body);
   if (pending.kind == Pending::Kind::join && pending.with_session) {
     std::string from = text_of(answer, "lastEventId");
@@ -118,6 +122,7 @@ uint64_t Client::joined_last(const std::string& room) const {
 }
 
 void Client::check_end() {
+  check_memberships();
   std::map<std::string, uint64_t> keys;
   for (const auto& [client_id, sequence] : acked_) {
     TruthEvent* truth = world_.find(sequence);

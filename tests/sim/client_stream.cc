@@ -92,10 +92,11 @@ void Client::on_event(Link& link, std::string_view json, const std::string& sse_
   if (type == "bye") {
     bool replaced = json.find("\"replaced\"") != std::string_view::npos;
     if (replaced) world_.coverage().hit("replaced by another stream");
-    return;
+    return on_bye(link, json);
   }
   if (type == "reset") return &link == &old_ ? void() : on_reset(link, std::string(json));
-  if (id.empty()) return;  // state on return
+  if (type == "auth.expiring") world_.coverage().hit("told that a token ends");
+  if (id.empty()) return;  // state on return, and what is told of a token
   if (!link.connected) world_.broken(where(link) + ": an event before `connected`");
   uint64_t sequence = sequence_of(id);
   if (sequence <= link.last_sequence)
@@ -103,6 +104,7 @@ void Client::on_event(Link& link, std::string_view json, const std::string& sse_
                   ") does not go forward");
   link.last_sequence = sequence;
   TruthEvent* truth = world_.find(sequence);
+  check_identity(link, sequence, truth);
   if (&link == &old_) return;  // its successor resumes from the cursor: what still comes here is not needed
   if (!sse_id.empty() && sse_id != id) world_.broken(where(link) + ": SSE id and eventId differ");
   if (link.form == Form::sse && (truth != nullptr) != !sse_id.empty())
@@ -130,8 +132,11 @@ void Client::on_log_event(Link& link, uint64_t sequence, const TruthEvent& truth
     bool owed = it != intervals_.end() &&
                 std::any_of(it->second.begin(), it->second.end(),
                             [&](const Interval& i) { return sequence > i.may && sequence <= i.end; });
-    if (truth.room.starts_with("group-") && !was_member(truth.room, sequence))
-      world_.broken(where(link) + ": an event of a closed room from before it was a member");
+    if (truth.room.starts_with("group-") && !was_member(truth.room, sequence)) {
+      if (!world_.was_full(truth.room))
+        world_.broken(where(link) + ": an event of a closed room from before it was a member");
+      world_.coverage().hit("history = full: read from before");
+    }
     // A poll that continues a session is not told its rooms anew: the first event of one shows it.
     if (!owed && link.form == Form::poll && by_membership(truth.room))
       follow(truth.room, sequence - 1), owed = true;
@@ -157,14 +162,18 @@ void Client::on_log_event(Link& link, uint64_t sequence, const TruthEvent& truth
       follow(room, sequence);
     link.rooms.insert(room);
   }
-  if (truth.type == "room.member_removed" && (inbox || truth.user == user_)) removed_at_[room] = sequence;
+  if (truth.type == "room.member_removed" && (inbox || truth.subject == user_)) removed_at_[room] = sequence;
   if (inbox && truth.type == "room.member_removed") {
     // Where the stream was there, the room's own event has ended it; replayed later, the room is gone
     // altogether.
     member_.erase(room);
     unfollow(room, 0);
   }
-  if (truth.type == "room.member_removed" && !inbox && truth.user == user_) unfollow(truth.room, sequence);
+  bool ended = truth.type == "room.member_removed" && !inbox && truth.subject == user_;
+  if (ended) unfollow(truth.room, sequence);
+  if (ended && truth.user != user_) world_.coverage().hit("removed by another");
+  if (inbox && truth.type == "room.member_added" && truth.user != user_)
+    world_.coverage().hit("invited to a room");
 }
 
 bool Client::by_membership(const std::string& room) const {

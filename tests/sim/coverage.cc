@@ -71,6 +71,17 @@ constexpr Line kLines[] = {
     {"", "presence shed"},
     {"", "shard slept"},
 
+    {"Identity", "invited to a room"},
+    {"", "removed by another"},
+    {"", "history = full: read from before"},
+    {"", "user revoked"},
+    {"", "stream ended: revoked"},
+    {"", "stream ended: its token has expired"},
+    {"", "token renewed"},
+    {"", "told that a token ends"},
+    {"", "command with a revoked token"},
+    {"", "receipt written again"},
+
     {"Clients", "client vanishes"},
     {"", "client stops reading"},
     {"", "send: short"},

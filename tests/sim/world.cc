@@ -33,6 +33,7 @@ void SimTransport::close(ConnectionId id) { pipes[index_of(id)].closing = true; 
 
 void SimTransport::reply(ConnectionId id, std::string_view tag, const Reply& reply) {
   Pipe& pipe = pipes[index_of(id)];
+  if (pipe.open && !pipe.client) pipe.closing = true;  // an operator's: nobody reads it
   if (!pipe.open || !pipe.client) return;
   Form form = world_.shard(shard_).outboxes().at(id).form;
   if (form == Form::ws) {
@@ -91,6 +92,7 @@ World::World(const Options& options, Coverage& coverage)
   if (interleaved) coverage_.hit("interleaved rooms with shared members");
   if (tight()) coverage_.hit("tiny bounds");
   if (tight()) config_.presence.diff_ms = 20;
+  if (identity()) config_.auth.mode = AuthMode::jwt;
   start();
   uint64_t clients = 3 + random_.below(6);
   for (uint64_t i = 0; i < clients; i++) {
@@ -114,6 +116,11 @@ void World::publishing(const Event& event, uint64_t mask) {
   if (event.references() != owed)
     miscounted_ = "event " + std::to_string(event.sequence().value) + " is published with " +
                   std::to_string(event.references()) + " references, of " + std::to_string(owed);
+  if (event.kind() == EventKind::ending) {
+    for (Revocation& revocation : revocations_)
+      if (!revocation.place && revocation.user == event.room_name().text().substr(1))
+        revocation.place = event.sequence().value;
+  }
   event.prepay(2);  // ours, to the end of the life: no wrong count frees it before it is seen
   counted_.push_back(&event);
 }
@@ -178,6 +185,7 @@ void World::gather() {
       {"unsaved: a membership's end", sum.withdrawn_removed},
       {"a room could not be loaded at once", sum.room_reloads},
       {"a user could not be loaded at once", sum.user_reloads},
+      {"receipt written again", sum.receipts_rewritten},
   };
   for (const auto& [what, count] : counts) coverage_.hit(what, count);
 }
@@ -261,6 +269,9 @@ void World::start() {
     randoms.push_back(randoms_.back().get());
   }
   engine_ = std::make_unique<Engine>(parts(), transports, randoms);
+  // As the server does, which keeps the list.
+  for (const Revocation& revocation : revocations_)
+    engine_->revocations().add({Name("t", revocation.user), revocation.wall_ms});
   tapped_ = boot_.first - 1;
   asleep_.assign(shard_count_ + 1, 0);
   learn_fates();
@@ -396,11 +407,16 @@ void World::tap() {
     truth.shown = event.shown_room();
     truth.exclude = event.exclude();
     truth.about = event.about().value;
+    truth.wall_ms = event.wall_ms();
     truth.exclude_session = event.exclude_session();
     truth_[truth.sequence] = truth;
     if (event.effect() == EventEffect::room_created) {
       coverage_.hit("closed or direct room created");
       created_.push_back(truth.room);
+    }
+    if (event.effect() == EventEffect::room_updated) {
+      auto record = RoomRecord::decode(event.room_record());
+      if (record && record->history == HistoryAccess::full) opened_.insert(truth.room);
     }
     watched_.push_back(EventRef::share(slot->event));
   }
@@ -550,6 +566,7 @@ void World::run() {
     if (i % 16 == 0) check_shard_invariants(), sample();
     if (random_.chance(4)) faults();
     if (random_.chance(1)) crash();
+    if (identity() && random_.chance(3)) revoke();
   }
   quiet();
   check_shard_invariants();

@@ -64,6 +64,7 @@ enum class Kind : uint8_t {
   wide,         // all that clients can do: closed rooms, clearing, what is not kept, retries, foreign cursors
   tight_wide,   // both
   crowd,        // 64 shards
+  identity,     // wide, with tokens that end, are renewed and revoked, and closed rooms with invitations
 };
 
 struct Options {
@@ -84,7 +85,8 @@ struct TruthEvent {
   std::string shown;            // the room that an inbox event is about
   Exclude exclude = Exclude::none;
   SessionId exclude_session;
-  uint64_t about = 0;  // the message that it edits or deletes
+  uint64_t about = 0;    // the message that it edits or deletes
+  uint64_t wall_ms = 0;  // when it was published
   enum class Fate : uint8_t { pending, stored, unsaved, lost } fate = Fate::pending;
   bool given_up = false;  // was unsaved once: a crash may show that it had landed, and nobody is owed it
 };
@@ -164,7 +166,18 @@ class World : private LogWatch {
   uint64_t run_number() const { return boot_.starts.size(); }
   bool quieting() const { return quieting_; }
   bool tight() const { return options_.kind == Kind::tight || options_.kind == Kind::tight_wide; }
-  bool wide() const { return options_.kind == Kind::wide || options_.kind == Kind::tight_wide; }
+  bool wide() const { return options_.kind == Kind::wide || options_.kind == Kind::tight_wide || identity(); }
+  bool identity() const { return options_.kind == Kind::identity; }
+  // Tokens of the user that were issued up to `wall_ms` are refused; streams opened with one end at `place`
+  // (0: it is still to come, or there were none).
+  struct Revocation {
+    std::string user;
+    uint64_t wall_ms = 0, place = 0;
+  };
+  const std::vector<Revocation>& revocations() const { return revocations_; }
+  bool revoked(const std::string& user, uint64_t issued_ms) const;
+  // The room's new members have been allowed to read what came before.
+  bool was_full(const std::string& room) const { return opened_.contains(room); }
   bool was_unsaved(const std::string& key) const { return unsaved_keys_.contains(key); }
   // Of the messages of a room, those below are cleared.
   uint64_t cleared_below(const std::string& room) const {
@@ -194,6 +207,7 @@ class World : private LogWatch {
   void check_end();
   void check_history();
   void check_changes();
+  void revoke();
   void check_shard_invariants();
   void watch_outcomes();
   void publishing(const Event& event, uint64_t mask) override;
@@ -228,7 +242,8 @@ class World : private LogWatch {
   std::vector<uint32_t> asleep_;  // shards that are not scheduled for a while
 
   std::map<uint64_t, TruthEvent> truth_;
-  std::set<std::string> unsaved_keys_;
+  std::set<std::string> unsaved_keys_, opened_;
+  std::vector<Revocation> revocations_;
   std::map<std::string, uint64_t> trimmed_, cleared_;
   std::vector<std::unique_ptr<Client>> clients_;
   uint64_t next_key_ = 1;

@@ -420,6 +420,43 @@ TEST_P(HistoryTest, ChangesComeWithTheMessagesTheyAreOf) {
   EXPECT_EQ(changes_of(*life.read(r)), fmt::format("{}:{} ", two.value, text_of("2 gone")));
 }
 
+// Each further change of a message lets go of those that lie below the newest settled one.
+TEST_P(HistoryTest, ManyChangesOfOneMessageDoNotPileUp) {
+  Life life(*database, clock);
+  EventRef message = life.publish({.text = "0"}), other = life.publish({.text = "other"});
+  auto stored_changes = [&] {
+    size_t count = 0;
+    auto read = database->scan({Table::membership, "c", "d"}, [&](std::string_view, std::string_view) {
+      count++;
+      return true;
+    });
+    EXPECT_TRUE(read);
+    return count;
+  };
+  life.publish(change(*other, "other, once"));
+  life.settle();
+  auto r = request(life, "lobby", 0, 1000);
+  r.changes = true;
+  for (int i = 1; i <= 40; i++) {
+    life.publish(change(*message, std::to_string(i)));
+    life.settle();
+    EXPECT_LE(stored_changes(), 3u) << i;
+    EXPECT_EQ(changes_of(*life.read(r)),
+              fmt::format("{}:{} {}:{} ", message->sequence().value, text_of(std::to_string(i)),
+                          other->sequence().value, text_of("other, once")));
+  }
+  // Those of one batch stay together until the next.
+  for (int i = 41; i <= 45; i++) life.publish(change(*message, std::to_string(i)));
+  life.settle();
+  EXPECT_LE(stored_changes(), 8u);
+  life.publish(change(*message, "gone", "message.deleted"));
+  life.settle();
+  EXPECT_EQ(stored_changes(), 3u);
+  EXPECT_EQ(changes_of(*life.read(r)), fmt::format("{}:{} {}:{} ", message->sequence().value, text_of("gone"),
+                                                   other->sequence().value, text_of("other, once")));
+  EXPECT_EQ(life.read_all("lobby")->events.size(), 49u) << "the events themselves are all replayed";
+}
+
 TEST_P(HistoryTest, ReceiptsAreTheLastOfEachUserAndNoEvents) {
   Sequence last;
   {

@@ -6,11 +6,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/clock.h"
 #include "core/durability.h"
 #include "core/engine.h"
+#include "core/event.h"
 #include "core/history.h"
 #include "core/ring.h"
 
@@ -61,6 +64,12 @@ class NoWaker final : public Waker {
   void wake(uint32_t) override {}
 };
 
+// A receipt as it was to be stored.
+struct MarkerSeen {
+  std::string type, user;
+  Sequence upto;
+};
+
 // A log from its first sequence in this run, with the writer's place in it.
 class StoredLog {
  public:
@@ -92,6 +101,9 @@ class StoredLog {
       written_ = written_ + 1;
       bytes += slot->bytes;
       if (!slot->kept) continue;
+      if (slot->marker)
+        markers.push_back({std::string(slot->event->type()), std::string(slot->event->user().text()),
+                           slot->event->about()});
       slot->event->settle(outcome_of(*slot->event));
       slot->event->release();
     }
@@ -105,6 +117,7 @@ class StoredLog {
   std::unique_ptr<Ring> ring;
   Durability durability;
   ForgetfulHistory history;
+  std::vector<MarkerSeen> markers;
 
  private:
   NoWaker waker_;

@@ -45,5 +45,20 @@ TEST(HookBackOff, DoublesWithJitterUpToTheBound) {
   EXPECT_NE(hook_back_off(3, 30'000, 1), hook_back_off(3, 30'000, 2));
 }
 
+TEST(HookRetryAfter, IsSecondsOrADateAndAnHourAtMost) {
+  constexpr uint64_t kNow = 784'111'777'000;  // Sun, 06 Nov 1994 08:49:37 GMT
+  EXPECT_EQ(hook_asked_wait("7", kNow), 7'000u);
+  EXPECT_EQ(hook_asked_wait("0", kNow), 0u);
+  EXPECT_EQ(hook_asked_wait("99999", kNow), 3'600'000u);
+  EXPECT_EQ(hook_asked_wait("18446744073709551615", kNow), 3'600'000u);
+  EXPECT_EQ(hook_asked_wait("Sun, 06 Nov 1994 08:50:07 GMT", kNow), 30'000u);
+  EXPECT_EQ(hook_asked_wait("Sun, 06 Nov 1994 08:49:37 GMT", kNow), 0u);
+  EXPECT_EQ(hook_asked_wait("Sun, 06 Nov 1994 08:49:36 GMT", kNow), 0u) << "that was before";
+  EXPECT_EQ(hook_asked_wait("Mon, 07 Nov 1994 08:49:37 GMT", kNow), 3'600'000u);
+  for (const char* bad :
+       {"", "soon", "-1", "7.5", "7 ", "Sun, 06 Nov 1994 08:50:07", "Sun, 06 Nov 1994 08:50:07 GMT+1"})
+    EXPECT_EQ(hook_asked_wait(bad, kNow), 0u) << bad;
+}
+
 }  // namespace
 }  // namespace twinwire

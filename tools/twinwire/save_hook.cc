@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <ctime>
+#include <optional>
 
 namespace twinwire {
 namespace {
@@ -23,15 +25,26 @@ std::string hex(const unsigned char* bytes, size_t size) {
   return out;
 }
 
-// Seconds only; a date is not followed.
-Millis asked_wait(std::string_view retry_after) {
-  uint64_t seconds = 0;
-  auto [end, error] = std::from_chars(retry_after.data(), retry_after.data() + retry_after.size(), seconds);
-  if (error != std::errc() || end != retry_after.data() + retry_after.size()) return 0;
-  return std::min(seconds * 1000, kAskedMaxMs);
+// "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110, 5.6.7: the one form that is still made), in ms since 1970.
+std::optional<uint64_t> http_date_ms(std::string_view text) {
+  std::tm parts{};
+  std::string whole(text);
+  const char* end = strptime(whole.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+  if (end == nullptr || *end != '\0') return std::nullopt;
+  time_t seconds = timegm(&parts);
+  return seconds < 0 ? std::nullopt : std::optional(static_cast<uint64_t>(seconds) * 1000);
 }
 
 }  // namespace
+
+Millis hook_asked_wait(std::string_view retry_after, uint64_t wall_ms) {
+  uint64_t seconds = 0;
+  auto [end, error] = std::from_chars(retry_after.data(), retry_after.data() + retry_after.size(), seconds);
+  if (error == std::errc() && end == retry_after.data() + retry_after.size())
+    return std::min(seconds, kAskedMaxMs / 1000) * 1000;
+  auto date = http_date_ms(retry_after);
+  return date && *date > wall_ms ? std::min(*date - wall_ms, kAskedMaxMs) : 0;
+}
 
 std::string hook_signature(std::string_view secret, uint64_t wall_seconds, std::string_view body) {
   std::string signed_text = std::to_string(wall_seconds) + "." + std::string(body);
@@ -140,7 +153,8 @@ bool SaveHook::deliver(const store::HookQueue::Batch& batch) {
     rest(after_failure("answered 413, the next batch is smaller", 1));
     return false;
   }
-  rest(after_failure(fmt::format("answered {}", answer->status), asked_wait(answer->retry_after)));
+  rest(after_failure(fmt::format("answered {}", answer->status),
+                     hook_asked_wait(answer->retry_after, parts_.clock.wall_ms())));
   return false;
 }
 

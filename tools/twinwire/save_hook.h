@@ -27,6 +27,10 @@ std::string hook_signature(std::string_view secret, uint64_t wall_seconds, std::
 // whole.
 Millis hook_back_off(uint32_t failures, Millis max_ms, uint64_t random);
 
+// How long a receiver asks to be left alone by `Retry-After` (RFC 9110, 10.2.3): seconds or a date; an hour
+// at most, 0 where it says nothing that can be read.
+Millis hook_asked_wait(std::string_view retry_after, uint64_t wall_ms);
+
 class SaveHook {
  public:
   struct Parts {
