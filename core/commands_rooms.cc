@@ -372,9 +372,9 @@ void create_at_home(Shard& home, Room& room, Command& asked, const NewRoom& want
   if (backend && asked.who.grants && !asked.who.grants->of(room.name.text()).has(Right::manage))
     return refuse(home, asked, Code::forbidden, refusal_of(Right::manage));
   bool existing = room.existed && (wanted.kind != RoomKind::open || !room.created_by.empty());
-  // Who made a group and is in it no longer is told nothing of it by a retry.
-  if (existing && room.kind == RoomKind::closed && !room.is_member(asked.who.user))
-    return refuse(home, asked, Code::forbidden, refusal_of(Right::read));
+  // Who made a group and is in it no longer is told nothing of it by a retry; a backend is in none.
+  bool left = !backend && room.kind == RoomKind::closed && !room.is_member(asked.who.user);
+  if (existing && left) return refuse(home, asked, Code::forbidden, refusal_of(Right::read));
   if (existing && wanted.kind != RoomKind::direct) {
     std::string fields = "\"room\":" + Homes::room_json(room, true) + ",\"existing\":true";
     if (home.homes().answer_when_settled(room, asked.who.user, asked, fields)) return;
