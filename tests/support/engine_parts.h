@@ -86,6 +86,7 @@ class StoredLog {
     options.lease_end = boot.lease_end;
     ring = std::make_unique<Ring>(options, waker_);
   }
+  ~StoredLog() { write(Outcome::unsaved); }  // lets go of what the writer's place has prepaid
   Engine::Parts parts(const Config& config, const Clock& clock) {
     return {config, boot, clock, *ring, durability, history};
   }
