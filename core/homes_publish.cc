@@ -67,6 +67,7 @@ Result<EventRef> Homes::publish(Room& room, EventDraft draft, Ring::Priority pri
   slot.claimed_us = claimed_us;
   if (LogWatch* watch = shard_.engine().parts().watch) watch->publishing(*event, slot.mask);
   // The writer is woken at the end of the tick's work: it takes all of that together.
+  if (ring.wakes_writer(slot)) shard_.wake_writer_soon();
   ring.publish(claim->first, Ring::WakeWriter::later);
   count_published(room, draft.event_class);
   room.idle_since = shard_.now();

@@ -86,7 +86,7 @@ std::optional<Claim> Ring::try_claim(uint32_t count, uint64_t bytes, Priority pr
 void Ring::publish(Sequence sequence, WakeWriter wake) {
   Slot& at = slot(sequence);
   uint64_t wake_mask = at.mask;
-  bool for_writer = wake == WakeWriter::now && (at.kept || wake_writer_always_);
+  bool for_writer = wake == WakeWriter::now && wakes_writer(at);
   at.mark.store(sequence.value, std::memory_order_release);  // partner: peek()
   // Dekker with set_sleeping(): either we see the flag, or the sleeper's second look sees the mark.
   std::atomic_thread_fence(std::memory_order_seq_cst);

@@ -72,6 +72,8 @@ class Ring {
   // later: the writer is left to sleep; the publisher wakes it soon by wake_if_sleeping().
   enum class WakeWriter : uint8_t { now, later };
   void publish(Sequence sequence, WakeWriter wake = WakeWriter::now);
+  // Whether the writer is to be woken for such a slot.
+  bool wakes_writer(const Slot& slot) const { return slot.kept || wake_writer_always_; }
   // The last sequence anyone was given so far: the cut of a join (everything a home claims later is above
   // it).
   Sequence claimed() const { return {next_.load(std::memory_order_seq_cst) - 1}; }

@@ -1,6 +1,7 @@
 #include "core/shard.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/json.h"
 #include "core/limits.h"
@@ -124,7 +125,9 @@ void Shard::wake_posted() {
 
 // Homes publish without waking the writer. Were it woken by the first of a tick's events, it would take that
 // one alone where it shares the core, and each further one would be told to a thread that is awake already.
-void Shard::wake_writer() { ring().wake_if_sleeping(ring().writer_consumer()); }
+void Shard::wake_writer() {
+  if (std::exchange(writer_due_, false)) ring().wake_if_sleeping(ring().writer_consumer());
+}
 
 bool Shard::drain_mail() {
   bool any = false;

@@ -131,6 +131,8 @@ class Shard {
   uint64_t now_us() const;
   uint64_t wall_ms() const;
   Sequence consumed() const { return consumed_; }
+  // Something was published that the writer is woken for: at the end of the tick's work.
+  void wake_writer_soon() { writer_due_ = true; }
   // The highest position that reads may return: what the fan-out may deliver.
   Sequence barrier() const;
   Epoch epoch() const;
@@ -246,6 +248,7 @@ class Shard {
   Sessions sessions_;
   std::deque<MailRef> soon_;
   std::vector<Outgoing> outgoing_;
+  bool writer_due_ = false;  // wake_writer_soon()
   uint32_t outgoing_count_ = 0;
   uint32_t credits_;
   uint32_t history_due_ = 0;
