@@ -9,6 +9,9 @@ const sessions =
 const syncs =
   'A sync costs the same CPU whatever is in it, by itself more than ten deliveries do, and nchan writes nothing. Commits are put off by at most four milliseconds, and only where that slows nobody, so that a sync is shared; what remains is the store (log, memory table), a second turn of the shard, and an answer after the event, which is a send of its own.';
 
+const latencies =
+  'Not profiled yet; by inference: on two cores the writer and its sync run on the core of the readers, and start while the message is being delivered. Taking a command in and making its event of both forms comes before the first delivery; the bare loop passes on what it got.';
+
 export const why = {
   'fanout-sse-1000-16': burst,
   'fanout-ws-1000-16': burst,
@@ -20,6 +23,10 @@ export const why = {
   'chat-kept-ws': syncs,
   'storm-sse': sessions,
   'storm-ws': sessions,
+  'latency-sse-100': latencies,
+  'latency-sse-1000': latencies,
+  'latency-ws-100': latencies,
+  'latency-ws-1000': latencies,
   'publish-sockets':
     "By profile two fifths are the writer's thread, most of which the bare store loop has too, and a sixth is the kernel's share of sockets. Some two fifths are the shard's own code, which the bare loops have nothing of, and no part of it stands out: memory that is moved and has left the caches since (an event's two forms, the room's tail, which keeps them, and an answer that holds the whole message) is the larger half; the command's JSON, the checks, room, ring and settling are the rest.",
   // Why an earlier build is the one to compare with, by its commit.
