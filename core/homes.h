@@ -256,7 +256,8 @@ class Homes {
   void tell_typing(Room& room, const Name& user, bool is_typing);
   void tell_receipts(Room& room);
   void settle_marks(Room& room);
-  bool write_receipt(Room& room, const Name& user, const Receipt& receipt, uint8_t kind);
+  Result<void> write_receipt(Room& room, const Name& user, uint8_t kind, Sequence upto, bool writer_only,
+                             SessionId from);
   void add_marks(const Room& room, RoomState& state) const;
   Result<void> tell_media(Room& room, const Name& user, uint8_t on, SessionId from,
                           Ring::Priority priority = Ring::Priority::normal);

@@ -37,29 +37,12 @@ Result<bool> Homes::set_receipt(Room& room, const Name& user, bool read, Sequenc
     return fail(Code::limit_exceeded, "this room keeps the receipts of no further user");
   bool large =
       std::max<size_t>(room.members.size(), room.present.size()) > shard_.config().presence.members_max;
-  std::string data;
-  JsonObject object(data);
-  object.field("userId", user.text()).field("upTo", shard_.cursor(upto).text()).end();
-  EventDraft draft;
-  draft.type = read ? "receipt.read" : "receipt.delivered";
-  draft.shown_room = room.name.text();
-  draft.data = data;
-  draft.user = user;
-  draft.event_class = EventClass::marker;
-  draft.about = upto;
-  draft.writer_only = large;
-  draft.exclude = from.none() ? Exclude::none : Exclude::connection;
-  draft.exclude_session = from;
-  auto event = publish(room, draft);
-  if (!event) return event.error();
+  uint8_t kind = read ? Marks::kRead : Marks::kDelivered;
+  if (auto written = write_receipt(room, user, kind, upto, large, from); !written) return written.error();
   Receipt& receipt = marks.receipts[user];
   (read ? receipt.read : receipt.delivered) = upto;
-  marks.written_by = (*event)->sequence();
-  marks.open.push_back(std::move(*event));
   wants_timer(room);
-  if (large) {
-    marks.untold[user] |= read ? Marks::kRead : Marks::kDelivered;
-  }
+  if (large) marks.untold[user] |= kind;
   return true;
 }
 
@@ -78,34 +61,39 @@ void Homes::settle_marks(Room& room) {
     auto receipt = marks.receipts.find(it->first);
     for (uint8_t kind : {Marks::kDelivered, Marks::kRead}) {
       if ((it->second & kind) == 0) continue;
-      if (receipt != marks.receipts.end() && !write_receipt(room, it->first, receipt->second, kind)) return;
+      if (receipt != marks.receipts.end()) {
+        const Receipt& now = receipt->second;
+        Sequence upto = kind == Marks::kRead ? now.read : now.delivered;
+        if (!write_receipt(room, it->first, kind, upto, true, {})) return;
+        shard_.metrics().receipts_rewritten++;
+      }
       it->second &= static_cast<uint8_t>(~kind);
     }
     it = marks.unwritten.erase(it);
   }
 }
 
-// For the store alone: the room has been told.
-bool Homes::write_receipt(Room& room, const Name& user, const Receipt& receipt, uint8_t kind) {
-  bool read = kind == Marks::kRead;
-  Sequence upto = read ? receipt.read : receipt.delivered;
+// Publishes a receipt; `writer_only`: for the store, since the room is told of it otherwise or has been.
+Result<void> Homes::write_receipt(Room& room, const Name& user, uint8_t kind, Sequence upto, bool writer_only,
+                                  SessionId from) {
   std::string data;
   JsonObject object(data);
   object.field("userId", user.text()).field("upTo", shard_.cursor(upto).text()).end();
   EventDraft draft;
-  draft.type = read ? "receipt.read" : "receipt.delivered";
+  draft.type = kind == Marks::kRead ? "receipt.read" : "receipt.delivered";
   draft.shown_room = room.name.text();
   draft.data = data;
   draft.user = user;
   draft.event_class = EventClass::marker;
   draft.about = upto;
-  draft.writer_only = true;
+  draft.writer_only = writer_only;
+  draft.exclude = from.none() ? Exclude::none : Exclude::connection;
+  draft.exclude_session = from;
   auto event = publish(room, draft);
-  if (!event) return false;
-  shard_.metrics().receipts_rewritten++;
+  if (!event) return event.error();
   room.marks->written_by = (*event)->sequence();
   room.marks->open.push_back(std::move(*event));
-  return true;
+  return {};
 }
 
 std::string Homes::receipt_json(const Room& room, const Name& user) const {
