@@ -126,6 +126,7 @@ class Outboxes {
   // called).
   const std::vector<FlushResult>& flush();
   bool anything_dirty() const { return !dirty_.empty(); }
+  size_t dirty_count() const { return dirty_.size(); }
   void on_short_send(ConnectionId id, size_t sent);
   void on_writable(ConnectionId id);
 

@@ -123,6 +123,13 @@ void Shard::wake_posted() {
     ring().wake_if_sleeping(static_cast<uint32_t>(__builtin_ctzll(mask)));
 }
 
+// Where a core is shared (with shards, or with readers on the same machine), a writer that begins during a
+// short flush takes the time of those who are waiting for it, and its sync outlasts the flush anyway. A long
+// one it shall not wait for; and where nothing is delivered before it is synced, never.
+bool Shard::store_before_flush() const {
+  return config().server.deliver == DeliverPolicy::commit || outboxes_.dirty_count() > kSendsOfOneSync;
+}
+
 // Homes publish without waking the writer. Were it woken by the first of a tick's events, it would take that
 // one alone where it shares the core, and each further one would be told to a thread that is awake already.
 void Shard::wake_writer() {
@@ -229,8 +236,9 @@ void Shard::tick() {
   sessions_.send_presence();  // on its way before `connected` is: who was told that is present
   run_soon();
   sessions_.answer_polls();
-  wake_writer();
+  if (store_before_flush()) wake_writer();
   for (const FlushResult& result : outboxes_.flush()) sessions_.flushed(result);
+  wake_writer();
   observe_writes();
   run_chores();
   sessions_.send_leaves();

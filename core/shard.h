@@ -198,6 +198,7 @@ class Shard {
  private:
   friend class Engine;
   static constexpr size_t kChoresMax = 64;
+  static constexpr size_t kSendsOfOneSync = 128;  // about 2.5 µs each, and a sync takes 200 and more
   static constexpr uint32_t kSlotsPerTick = 128;  // then flush: what gathers meanwhile is the next batch
 
   // Who asked a command, and when: what its answer needs.
@@ -227,6 +228,7 @@ class Shard {
   void route(Command&& command);
   void run_on(ShardIndex to, Command&& command);
   void deliver_reply(const Asked& asked, const Reply& reply);
+  bool store_before_flush() const;
   void wake_writer();
   void observe_writes();
   void run_chores();
