@@ -43,7 +43,7 @@ void Loop::attach() {
     int rc = io_uring_register_eventfd(&rings_[i]->raw(), event_fd_);
     TW_CHECK(rc == 0);
   }
-  notify_by_eventfd(false);
+  for (size_t i = 1; i < rings_.size(); i++) (void)io_uring_cq_eventfd_toggle(&rings_[i]->raw(), false);
   arm_wake();
 }
 
@@ -55,20 +55,20 @@ void Loop::arm_wake() {
 }
 
 void Loop::notify_by_eventfd(bool on) {
-  for (size_t i = 1; i < rings_.size(); i++) (void)io_uring_cq_eventfd_toggle(&rings_[i]->raw(), on);
+  for (size_t i = 1; i < used_; i++) (void)io_uring_cq_eventfd_toggle(&rings_[i]->raw(), on);
 }
 
 bool Loop::prepared() const {
-  return std::any_of(rings_.begin(), rings_.end(), [](const auto& ring) { return ring->prepared() > 0; });
+  return std::ranges::any_of(in_use(), [](const auto& ring) { return ring->prepared() > 0; });
 }
 
 bool Loop::ready() {
   if (!incoming_.empty() || !sends_.empty()) return true;
-  return std::any_of(rings_.begin(), rings_.end(), [](const auto& ring) { return ring->something_waits(); });
+  return std::ranges::any_of(in_use(), [](const auto& ring) { return ring->something_waits(); });
 }
 
 void Loop::submit() {
-  for (auto& ring : rings_) {
+  for (auto& ring : in_use()) {
     if (ring->prepared() > 0) ring->submit();
     if (ring->something_waits()) gather(*ring);
   }
@@ -99,7 +99,7 @@ void Loop::gather(Uring& ring) {
 }
 
 std::span<const Completion> Loop::poll() {
-  for (auto& ring : rings_) {
+  for (auto& ring : in_use()) {
     for (int round = 0; round < kRoundsMax && ring->something_waits(); round++) {
       bool more = ring->deferred_waits() && ring->run_deferred();
       gather(*ring);
@@ -112,13 +112,13 @@ std::span<const Completion> Loop::poll() {
 }
 
 void Loop::wait(uint32_t at_most_ms) {
-  for (size_t i = 1; i < rings_.size(); i++) rings_[i]->submit();
-  if (rings_.size() > 1) {
+  for (size_t i = 1; i < used_; i++) rings_[i]->submit();
+  if (used_ > 1) {
     // What came before the notification was on is found by looking once more, after it is on.
     notify_by_eventfd(true);
     std::atomic_thread_fence(
         std::memory_order_seq_cst);  // partner: the kernel, between its queue and our flag
-    for (size_t i = 1; i < rings_.size(); i++) {
+    for (size_t i = 1; i < used_; i++) {
       (void)rings_[i]->run_deferred();
       if (rings_[i]->something_waits()) at_most_ms = 0;
     }
@@ -129,7 +129,7 @@ void Loop::wait(uint32_t at_most_ms) {
   } else {
     rings_[0]->submit_and_wait(at_most_ms);
   }
-  if (rings_.size() > 1) notify_by_eventfd(false);
+  if (used_ > 1) notify_by_eventfd(false);
 }
 
 void Loop::take_sends(std::vector<Completion>& out) {

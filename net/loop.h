@@ -5,6 +5,7 @@
 // its own pace. attach() binds it to a thread; wake() is for any thread. Owns the rings and the eventfd.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -31,6 +32,10 @@ class Loop {
 
   Uring& ring(RingIndex index) { return *rings_[index_of(index)]; }
   uint32_t ring_count() const { return static_cast<uint32_t>(rings_.size()); }
+  // From here on something may be prepared on that ring. Rings are taken into use in order, the first is from
+  // the start; those behind the last in use are not looked at, which a turn after a sleep would pay for.
+  void use(RingIndex index) { used_ = std::max(used_, uint32_t{index_of(index)} + 1); }
+  uint32_t rings_used() const { return used_; }
 
   // Submits what is prepared on every ring. Failed sends are then in take_sends().
   void submit();
@@ -59,12 +64,14 @@ class Loop {
   void gather(Uring& ring);
   void arm_wake();
   void notify_by_eventfd(bool on);
+  auto in_use() const { return std::span(rings_).first(used_); }
 
   // Constant after attach().
   std::vector<std::unique_ptr<Uring>> rings_;
   int event_fd_ = -1;
 
   // The loop's thread only.
+  uint32_t used_ = 1;
   std::vector<Completion> incoming_;
   std::vector<Completion> handling_;
   std::vector<Completion> sends_;

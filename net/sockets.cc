@@ -66,6 +66,7 @@ bool Sockets::take_place(uint32_t& number) {
     if (head == kNoPlace) continue;
     number = head;
     head = slots_[number].next;
+    loop_.use(descriptor(number).ring());
     return true;
   }
   return false;
@@ -201,7 +202,7 @@ void Sockets::resume(ConnectionId id) {
 void Sockets::handle(std::span<const Completion> completions) {
   for (const Completion& c : completions) handle_one(c);
   // Buffers first, then the receives that lacked one.
-  for (uint32_t i = 0; i < loop_.ring_count(); i++)
+  for (uint32_t i = 0; i < loop_.rings_used(); i++)
     loop_.ring(RingIndex(static_cast<uint8_t>(i))).buffers().publish();
   if (!waiting_.empty()) retry_waiting();
 }
