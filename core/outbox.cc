@@ -1,5 +1,6 @@
 #include "core/outbox.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -13,9 +14,12 @@ struct RawBytes {
   char bytes[];
 };
 
-// How many different joined runs one flush keeps: rooms are flushed one after the other, so few are alive at
-// once.
-constexpr uint32_t kJoinedMax = 8;
+// How many runs a tick has, and how many of the newest are looked at for one to take up: an event goes to all
+// its readers before the next, so those that wait for the same stand together.
+constexpr uint32_t kRunsMax = 64;
+constexpr uint32_t kRunsTried = 8;
+// How many joined runs one flush keeps.
+constexpr uint32_t kJoinedMax = 16;
 constexpr size_t kScratchKeep = 64 << 10;
 
 }  // namespace
@@ -82,18 +86,76 @@ void Outboxes::close(ConnectionId id) {
 void Outboxes::push(ConnectionId id, Entry entry) {
   Stream& stream = at(id);
   if (!stream.open || stream.closing) return entry.release();
+  if (stream.shared && push_shared(stream, entry)) return;  // it is dirty already, and not blocked
   if (stream.blocked) {
     entry.keep();
     held_bytes_ += entry.bytes(stream.form).size();
   }
-  stream.raw_bytes += raw_cost(stream, entry);
   if (stream.first.empty()) {
+    stream.raw_bytes += raw_cost(stream, entry);
     stream.first = entry;
-  } else {
-    if (!stream.more) stream.more = acquire();
-    stream.more->push_back(entry);
+  } else if (stream.more || stream.shared || !entry.is_borrowed() || !stream.first.is_borrowed() ||
+             !share(stream, std::span(&stream.first, 1), entry)) {
+    append(stream, entry);
   }
   mark_dirty(id, stream);
+}
+
+void Outboxes::append(Stream& stream, Entry entry) {
+  unshare(stream);
+  stream.raw_bytes += raw_cost(stream, entry);
+  if (!stream.more) stream.more = acquire();
+  stream.more->push_back(entry);
+}
+
+std::span<const Entry> Outboxes::rest(const Stream& stream) const {
+  if (stream.shared) return std::span(runs_[stream.run]).subspan(1, stream.count - 1);
+  return stream.more ? std::span<const Entry>(*stream.more) : std::span<const Entry>();
+}
+
+// Goes on in the run that the stream shares, or in another; false: `entry` waits nowhere yet.
+bool Outboxes::push_shared(Stream& stream, Entry entry) {
+  if (!entry.is_borrowed()) return false;
+  std::vector<Entry>& run = runs_[stream.run];
+  if (stream.count == run.size()) run.push_back(entry);
+  if (run[stream.count] == entry) return stream.count++, true;
+  return share(stream, std::span(run).first(stream.count), entry);
+}
+
+// Takes up a run of this tick that begins with what the stream waits for and `entry`, or begins one.
+bool Outboxes::share(Stream& stream, std::span<const Entry> waiting, Entry entry) {
+  const size_t at = waiting.size();
+  auto fits = [&](const std::vector<Entry>& run) {
+    return run.size() > at && run[at] == entry && std::equal(waiting.begin(), waiting.end(), run.begin());
+  };
+  uint32_t take = runs_used_;
+  uint32_t count = static_cast<uint32_t>(at + 1);
+  for (uint32_t i = runs_used_; i-- > 0 && runs_used_ - i <= kRunsTried && take == runs_used_;) {
+    if (fits(runs_[i])) take = i;
+    if (mutate_join_by_ends && runs_[i][0] == waiting[0] && runs_[i].back() == entry) {
+      take = i;
+      count = static_cast<uint32_t>(runs_[i].size());
+    }
+  }
+  if (take == runs_used_) {
+    if (runs_used_ == kRunsMax) return false;
+    if (runs_used_ == runs_.size()) runs_.emplace_back();
+    std::vector<Entry>& run = runs_[runs_used_++];  // a deque: `waiting` stays where it is
+    run.assign(waiting.begin(), waiting.end());
+    run.push_back(entry);
+  }
+  stream.shared = true;
+  stream.run = take;
+  stream.count = count;
+  return true;
+}
+
+void Outboxes::unshare(Stream& stream) {
+  if (!stream.shared) return;
+  std::span<const Entry> own = rest(stream);
+  stream.shared = false;
+  stream.more = acquire();
+  stream.more->assign(own.begin(), own.end());
 }
 
 void Outboxes::mark_dirty(ConnectionId id, Stream& stream) {
@@ -115,11 +177,12 @@ bool Outboxes::overfull(ConnectionId id) const {
 
 uint32_t Outboxes::queued(ConnectionId id) {
   Stream& stream = at(id);
-  return (stream.first.empty() ? 0 : 1) + (stream.more ? static_cast<uint32_t>(stream.more->size()) : 0);
+  return (stream.first.empty() ? 0 : 1) + static_cast<uint32_t>(rest(stream).size());
 }
 
 std::vector<EventRef> Outboxes::take_events(ConnectionId id) {
   Stream& stream = at(id);
+  unshare(stream);
   uint64_t held_by_others = held_bytes_ - (stream.blocked ? waiting_bytes(stream) : 0);
   std::vector<EventRef> events;
   std::vector<Entry> rest;
@@ -142,8 +205,7 @@ std::vector<EventRef> Outboxes::take_events(ConnectionId id) {
 
 uint64_t Outboxes::waiting_bytes(const Stream& stream) const {
   uint64_t bytes = stream.first.empty() ? 0 : stream.first.bytes(stream.form).size() - stream.offset;
-  if (stream.more)
-    for (const Entry& entry : *stream.more) bytes += entry.bytes(stream.form).size();
+  for (const Entry& entry : rest(stream)) bytes += entry.bytes(stream.form).size();
   return bytes;
 }
 
@@ -161,6 +223,7 @@ void Outboxes::unblock(Stream& stream) {
 
 void Outboxes::drop_events(ConnectionId id, FlushResult& result) {
   Stream& stream = at(id);
+  unshare(stream);
   uint64_t before = stream.blocked ? waiting_bytes(stream) : 0;
   auto drop = [&](Entry& entry) {
     if (entry.is_raw()) return false;
@@ -190,7 +253,10 @@ void Outboxes::pop_front(Stream& stream) {
 
 void Outboxes::clear(Stream& stream) {
   if (!stream.first.empty()) stream.first.release();
-  if (stream.more) {
+  if (stream.shared) {
+    stream.shared = false;
+    stream.more = nullptr;
+  } else if (stream.more) {
     for (Entry& entry : *stream.more) entry.release();
     give_back(std::exchange(stream.more, nullptr));
   }
@@ -223,46 +289,44 @@ std::string& Outboxes::scratch() {
 const std::string& Outboxes::assemble(const Stream& stream) {
   std::string& out = scratch();
   out += stream.first.bytes(stream.form).substr(stream.offset);
-  if (stream.more)
-    for (const Entry& entry : *stream.more) out += entry.bytes(stream.form);
+  for (const Entry& entry : rest(stream)) out += entry.bytes(stream.form);
   return out;
 }
 
-const std::string& Outboxes::joined(Form form, const Stream& stream) {
+const std::string& Outboxes::joined(const Stream& stream) {
   for (uint32_t i = joined_used_; i-- > 0;) {
-    const Joined& run = joined_[i];
-    if (run.form != form || run.key.size() != stream.more->size() + 1 || run.key[0] != stream.first) continue;
-    bool same = mutate_join_by_ends ? run.key.back() == stream.more->back()
-                                    : std::memcmp(run.key.data() + 1, stream.more->data(),
-                                                  stream.more->size() * sizeof(Entry)) == 0;
-    if (!same) continue;
+    const Joined& made = joined_[i];
+    if (made.form != stream.form || made.run != stream.run || made.count != stream.count) continue;
     joined_hits++;
-    return run.bytes;
+    return made.bytes;
   }
   if (joined_used_ == kJoinedMax) return assemble(stream);
   if (joined_used_ == joined_.size()) joined_.emplace_back();
-  Joined& run = joined_[joined_used_++];
+  Joined& made = joined_[joined_used_++];
   joined_built++;
-  run.form = form;
-  run.key.assign(1, stream.first);
-  run.key.insert(run.key.end(), stream.more->begin(), stream.more->end());
-  run.bytes.clear();
-  for (const Entry& entry : run.key) run.bytes += entry.bytes(form);
-  return run.bytes;
+  made.form = stream.form;
+  made.run = stream.run;
+  made.count = stream.count;
+  made.bytes.clear();
+  for (const Entry& entry : std::span(runs_[stream.run]).first(stream.count))
+    made.bytes += entry.bytes(stream.form);
+  return made.bytes;
 }
 
 void Outboxes::queue_send(ConnectionId id, Stream& stream) {
   std::string_view out;
-  if (!stream.more) {
-    out = stream.first.bytes(stream.form).substr(stream.offset);
-  } else if (stream.offset == 0 && !stream.first.is_raw()) {
-    out = joined(stream.form, stream);
-  } else {
+  if (stream.shared) {
+    out = joined(stream);
+    frames += stream.count;
+  } else if (stream.more) {
     out = assemble(stream);
+    frames += 1 + stream.more->size();
+  } else {
+    out = stream.first.bytes(stream.form).substr(stream.offset);
+    frames++;
   }
   sends++;
   bytes += out.size();
-  frames += 1 + (stream.more ? stream.more->size() : 0);
   transport_.send(id, out.data(), out.size());
 }
 
@@ -291,7 +355,8 @@ const std::vector<FlushResult>& Outboxes::flush() {
     }
     if (stream.closing) transport_.close(id);
   }
-  // Joined runs hold borrowed events: they end with the flush. Large buffers are not kept.
+  // Runs hold borrowed events: they end with the flush. Large buffers are not kept.
+  runs_used_ = 0;
   joined_used_ = 0;
   for (; scratch_used_ > 0; scratch_used_--)
     if (scratch_[scratch_used_ - 1].capacity() > kScratchKeep) scratch_[scratch_used_ - 1] = std::string();
@@ -300,9 +365,8 @@ const std::vector<FlushResult>& Outboxes::flush() {
 
 void Outboxes::finish(ConnectionId, Stream& stream, FlushResult& result) {
   result.last_sent = stream.first.empty() ? Sequence{0} : stream.first.sequence();
-  if (stream.more)
-    for (const Entry& entry : *stream.more)
-      if (entry.sequence().value) result.last_sent = entry.sequence();
+  for (const Entry& entry : rest(stream))
+    if (entry.sequence().value) result.last_sent = entry.sequence();
   clear(stream);
 }
 
@@ -331,6 +395,7 @@ void Outboxes::pop_sent(Stream& stream, size_t sent, FlushResult& result) {
 void Outboxes::on_short_send(ConnectionId id, size_t sent) {
   Stream& stream = at(id);
   shorts++;
+  unshare(stream);
   if (stream.blocked) unblock(stream);
   FlushResult result;
   result.connection = id;

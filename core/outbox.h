@@ -1,17 +1,19 @@
 // Outboxes: what the connections of one shard have still to be sent, and the flush that sends it: one send
-// per connection and tick, of everything that waits. Not here: which session gets what (sessions.cc), sockets
-// (Transport). The shard's thread only. Owns raw bytes and, past a flush, references to events.
+// per connection and tick, of everything that waits. Not here: which session gets what (sessions_deliver.cc),
+// sockets (Transport). The shard's thread only. Owns raw bytes and, past a flush, references to events.
 //
-// Joined runs: when many connections wait for exactly the same events (a busy room), the frames are joined
-// once per form and the same bytes are sent to all. A joined run is taken only by a connection whose whole
-// queue equals its key, entry by entry, so a session that follows something else in between never gets
-// another's bytes.
+// Runs: connections that wait for exactly the same events of a tick (a busy room) share one list of them, and
+// each knows only how much of it is its own; so a further event touches nothing of a connection but its
+// Stream. The frames are joined once per form and length, and the same bytes are sent to all. A connection
+// takes up a run only where what it waits for equals the run's beginning, entry by entry, so a session that
+// follows something else in between never gets another's bytes.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <initializer_list>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +36,8 @@ class Entry {
 
   bool empty() const { return bits_ == 0; }
   bool is_raw() const { return bits_ & kRaw; }
+  // An event of which no reference is held: until the end of the tick.
+  bool is_borrowed() const { return bits_ != 0 && (bits_ & kBits) == 0; }
   const Event* event() const { return reinterpret_cast<const Event*>(bits_ & ~kBits); }
   // The log position of the event; 0 for raw bytes.
   Sequence sequence() const { return is_raw() ? Sequence{0} : event()->sequence(); }
@@ -52,8 +56,14 @@ class Entry {
 // The output side of one connection. 40 bytes.
 struct Stream {
   Entry first;
-  std::vector<Entry>* more = nullptr;  // from the pool; null while at most one entry waits
-  uint32_t offset = 0;                 // bytes of `first` that the kernel already has
+  union {
+    std::vector<Entry>* more = nullptr;  // behind `first`, from the pool; null while at most one entry waits
+    struct {
+      uint32_t run;    // `shared`: what waits is the beginning of this run,
+      uint32_t count;  // so many entries (2 …), `first` among them; all borrowed, none of them sent in part
+    };
+  };
+  uint32_t offset = 0;  // bytes of `first` that the kernel already has
   uint32_t session = kNone;
   uint32_t generation = 0;
   uint32_t tokens_at_ds = 0;  // rate limit: when `tokens` was right, in tenths of a second
@@ -66,6 +76,7 @@ struct Stream {
   bool closing : 1 = false;    // close when empty
   bool attention : 1 = false;  // the session wants to hear how its flush went (it is not live)
   bool cut_short : 1 = false;  // within a flush
+  bool shared : 1 = false;     // until the flush: see `run`
 };
 
 // How a flush went for a stream that wants to know.
@@ -135,18 +146,26 @@ class Outboxes {
   uint32_t blocked_now() const { return blocked_; }
   uint64_t held_bytes() const { return held_bytes_; }
 
-  // For the test of the tests only: compare joined runs by their ends (wrong, and the simulator must see it).
+  // For the test of the tests only: take up runs by their ends (wrong, and the simulator must see it).
   bool mutate_join_by_ends = false;
 
  private:
   struct Joined {
     Form form;
-    std::vector<Entry> key;
+    uint32_t run;
+    uint32_t count;
     std::string bytes;
   };
   void mark_dirty(ConnectionId id, Stream& stream);
   void queue_send(ConnectionId id, Stream& stream);
-  const std::string& joined(Form form, const Stream& stream);
+  // What waits behind `first`.
+  std::span<const Entry> rest(const Stream& stream) const;
+  bool push_shared(Stream& stream, Entry entry);
+  bool share(Stream& stream, std::span<const Entry> waiting, Entry entry);
+  // Gives a stream a list of its own again, before anything but an equal push touches it.
+  void unshare(Stream& stream);
+  void append(Stream& stream, Entry entry);
+  const std::string& joined(const Stream& stream);
   const std::string& assemble(const Stream& stream);
   void finish(ConnectionId id, Stream& stream, FlushResult& result);
   uint64_t waiting_bytes(const Stream& stream) const;
@@ -172,7 +191,9 @@ class Outboxes {
   std::vector<FlushResult> results_;
   std::vector<std::unique_ptr<std::vector<Entry>>> pool_all_;
   std::vector<std::vector<Entry>*> pool_;
-  std::deque<Joined> joined_;  // this flush's runs, newest last; few
+  std::deque<std::vector<Entry>> runs_;  // this tick's, newest last
+  uint32_t runs_used_ = 0;
+  std::deque<Joined> joined_;  // this flush's, newest last; few
   uint32_t joined_used_ = 0;
   std::deque<std::string> scratch_;  // bytes that must live until submit
   uint32_t scratch_used_ = 0;
