@@ -294,17 +294,29 @@ export const parts = [
         each('--rate', context.quick ? [1000] : [100, 1000]),
         '--seconds',
         context.quick ? 1 : 2,
-        '--store-core',
-        1,
       ];
-      const run = (id, transport, names, ...words) => ({
+      const placed = (core, id, transport, names, ...words) => ({
         id,
-        argv: twinbench(context, 'rate', targets(names), '--transport', transport, shape, often(context, 2), words),
+        argv: twinbench(
+          context,
+          'rate',
+          targets(names),
+          '--transport',
+          transport,
+          shape,
+          '--store-core',
+          core,
+          often(context, 2),
+          words,
+        ),
       });
+      const run = (...rest) => placed(1, ...rest);
       const list = transports.map((transport) =>
         run(transport, transport, ['twinwire', 'bare', ...peersOn(transport, context)]),
       );
-      if (!context.quick) list.push(run('ws-commit', 'ws', ['twinwire', 'bare'], '--set=--server.deliver=commit'));
+      if (context.quick) return list;
+      list.push(placed(0, 'ws-store-beside', 'ws', ['twinwire', 'bare']));
+      list.push(run('ws-commit', 'ws', ['twinwire', 'bare'], '--set=--server.deliver=commit'));
       return list;
     },
   },

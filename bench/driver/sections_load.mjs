@@ -354,6 +354,20 @@ export function latency(report) {
       );
     }
   }
+  const beside = report.results.rows('latency', 'ws-store-beside');
+  if (beside.length)
+    out.push(
+      "**The store's threads on the server's own core** instead of the readers' (not what the target asks for; it shows what they cost there), WebSocket:\n",
+      table(
+        ['server', '>messages/s', '>p50 µs', '>p90', '>p99', '>÷ bare'],
+        beside.map((row) => [
+          row.target === 'twinwire' ? '**twinwire**' : row.target,
+          whole(row.messagesPerSecond),
+          ...['p50', 'p90', 'p99'].map((p) => whole(row.latencyUs?.[p])),
+          row.p50Ratios?.bare ? row.p50Ratios.bare.toFixed(2) : '',
+        ]),
+      ),
+    );
   const commit = report.results.rows('latency', 'ws-commit');
   // A bare loop that syncs each message by itself, from the part `publish`.
   const synced = 1e6 / report.results.micro('publish', 'writer', 'bare_loop/batch:1/ids:0/real_time')?.items_per_second;

@@ -180,6 +180,43 @@ TEST_F(OutboxTest, OnlyEqualQueuesShare) {
   EXPECT_EQ(outboxes_.joined_hits, 2u);
 }
 
+// As deliveries come: each event to all its readers before the next. Readers of one room, of another, and of
+// both begin alike and part: each kind still shares its bytes, and gets its own.
+TEST_F(OutboxTest, KindsOfReadersThatPartShareAmongThemselves) {
+  constexpr uint32_t kReaders = 30;
+  std::vector<TestEvent> events;
+  for (uint64_t i = 0; i < 7; i++) events.emplace_back(1 + i, 20 + i);
+  // Which events each kind gets: the first two together, and the third kind parts twice.
+  const std::vector<std::vector<int>> kinds = {{0, 1, 3, 4}, {0, 1, 2, 5}, {0, 1, 2, 3, 4, 6}};
+  for (uint32_t c = 0; c < kReaders; c++) open(c, Form::ws);
+  for (int e = 0; e < 7; e++)
+    for (uint32_t c = 0; c < kReaders; c++)
+      if (std::ranges::count(kinds[c % 3], e)) outboxes_.push(id_of(c), events[static_cast<size_t>(e)].borrow());
+  // One of them also has an answer, one is asked for its events, one loses them.
+  outboxes_.push_raw(id_of(0), "answer");
+  EXPECT_EQ(outboxes_.queued(id_of(0)), 5u);
+  EXPECT_EQ(outboxes_.take_events(id_of(1)).size(), 4u);
+  outboxes_.drop_events(id_of(2));
+  EXPECT_EQ(outboxes_.queued(id_of(5)), 6u);
+  sockets_.room[8] = events[0].ws().size() + 1;
+  flush();
+  for (uint32_t c = 0; c < kReaders; c++) {
+    std::string expected;
+    for (int e : kinds[c % 3]) expected += events[static_cast<size_t>(e)].ws();
+    if (c == 0) expected += "answer";
+    if (c == 1 || c == 2) expected.clear();
+    if (c == 8) expected.resize(sockets_.room[8]);
+    EXPECT_EQ(sockets_.got[c], expected) << c;
+    if (c > 8) EXPECT_EQ(sockets_.addresses[c], sockets_.addresses[3 + c % 3]) << "not shared: " << c;
+  }
+  EXPECT_EQ(outboxes_.joined_built, 3u);
+  sockets_.room.clear();
+  outboxes_.on_writable(id_of(8));
+  flush();
+  EXPECT_EQ(sockets_.got[8], events[0].ws() + events[1].ws()) << "what had begun, and the log has the rest";
+  for (TestEvent& event : events) EXPECT_EQ(event.others(), 0u);
+}
+
 // More different runs than are kept: the rest are put together alone, and still right.
 TEST_F(OutboxTest, MoreRunsThanAreKept) {
   std::vector<TestEvent> events;
