@@ -191,7 +191,8 @@ TEST_F(OutboxTest, KindsOfReadersThatPartShareAmongThemselves) {
   for (uint32_t c = 0; c < kReaders; c++) open(c, Form::ws);
   for (int e = 0; e < 7; e++)
     for (uint32_t c = 0; c < kReaders; c++)
-      if (std::ranges::count(kinds[c % 3], e)) outboxes_.push(id_of(c), events[static_cast<size_t>(e)].borrow());
+      if (std::ranges::count(kinds[c % 3], e))
+        outboxes_.push(id_of(c), events[static_cast<size_t>(e)].borrow());
   // One of them also has an answer, one is asked for its events, one loses them.
   outboxes_.push_raw(id_of(0), "answer");
   EXPECT_EQ(outboxes_.queued(id_of(0)), 5u);
@@ -207,7 +208,9 @@ TEST_F(OutboxTest, KindsOfReadersThatPartShareAmongThemselves) {
     if (c == 1 || c == 2) expected.clear();
     if (c == 8) expected.resize(sockets_.room[8]);
     EXPECT_EQ(sockets_.got[c], expected) << c;
-    if (c > 8) EXPECT_EQ(sockets_.addresses[c], sockets_.addresses[3 + c % 3]) << "not shared: " << c;
+    if (c > 8) {
+      EXPECT_EQ(sockets_.addresses[c], sockets_.addresses[3 + c % 3]) << "not shared: " << c;
+    }
   }
   EXPECT_EQ(outboxes_.joined_built, 3u);
   sockets_.room.clear();
