@@ -21,6 +21,7 @@ constexpr uint32_t kRunsTried = 8;
 // How many joined runs one flush keeps.
 constexpr uint32_t kJoinedMax = 16;
 constexpr size_t kScratchKeep = 64 << 10;
+constexpr size_t kEntriesKeep = 1024;
 
 }  // namespace
 
@@ -94,8 +95,7 @@ void Outboxes::push(ConnectionId id, Entry entry) {
   if (stream.first.empty()) {
     stream.raw_bytes += raw_cost(stream, entry);
     stream.first = entry;
-  } else if (stream.more || stream.shared || !entry.is_borrowed() || !stream.first.is_borrowed() ||
-             !share(stream, std::span(&stream.first, 1), entry)) {
+  } else if (!share_first(stream, entry)) {
     append(stream, entry);
   }
   mark_dirty(id, stream);
@@ -109,40 +109,63 @@ void Outboxes::append(Stream& stream, Entry entry) {
 }
 
 std::span<const Entry> Outboxes::rest(const Stream& stream) const {
-  if (stream.shared) return std::span(runs_[stream.run]).subspan(1, stream.count - 1);
+  if (stream.shared) return std::span(runs_[stream.run].entries).subspan(1, stream.count - 1);
   return stream.more ? std::span<const Entry>(*stream.more) : std::span<const Entry>();
+}
+
+void Outboxes::Run::add(Entry entry) {
+  entries.push_back(Entry::borrow(entry.event()));
+  if (entry.is_owned()) held.push_back(EventRef::adopt(entry.event()));
 }
 
 // Goes on in the run that the stream shares, or in another; false: `entry` waits nowhere yet.
 bool Outboxes::push_shared(Stream& stream, Entry entry) {
-  if (!entry.is_borrowed()) return false;
-  std::vector<Entry>& run = runs_[stream.run];
-  if (stream.count == run.size()) run.push_back(entry);
-  if (run[stream.count] == entry) return stream.count++, true;
-  return share(stream, std::span(run).first(stream.count), entry);
+  if (entry.is_raw()) return false;
+  Run& run = runs_[stream.run];
+  if (stream.count == run.entries.size()) {
+    run.add(entry);
+  } else if (run.entries[stream.count].event() == entry.event()) {
+    entry.release();
+  } else {
+    return share(stream, std::span(run.entries).first(stream.count), entry);
+  }
+  stream.count++;
+  return true;
+}
+
+// The second that waits, where the first can be the beginning of a run.
+bool Outboxes::share_first(Stream& stream, Entry entry) {
+  if (stream.shared || stream.more || stream.blocked || stream.offset > 0) return false;
+  if (entry.is_raw() || stream.first.is_raw()) return false;
+  const Entry first = Entry::borrow(stream.first.event());  // readable while anybody who shares the run waits
+  return share(stream, std::span(&first, 1), entry);
 }
 
 // Takes up a run of this tick that begins with what the stream waits for and `entry`, or begins one.
 bool Outboxes::share(Stream& stream, std::span<const Entry> waiting, Entry entry) {
   const size_t at = waiting.size();
+  const Entry next = Entry::borrow(entry.event());
   auto fits = [&](const std::vector<Entry>& run) {
-    return run.size() > at && run[at] == entry && std::equal(waiting.begin(), waiting.end(), run.begin());
+    return run.size() > at && run[at] == next && std::equal(waiting.begin(), waiting.end(), run.begin());
   };
   uint32_t take = runs_used_;
   uint32_t count = static_cast<uint32_t>(at + 1);
   for (uint32_t i = runs_used_; i-- > 0 && runs_used_ - i <= kRunsTried && take == runs_used_;) {
-    if (fits(runs_[i])) take = i;
-    if (mutate_join_by_ends && runs_[i][0] == waiting[0] && runs_[i].back() == entry) {
+    const std::vector<Entry>& run = runs_[i].entries;
+    if (fits(run)) take = i;
+    if (mutate_join_by_ends && run[0] == waiting[0] && run.back() == next) {
       take = i;
-      count = static_cast<uint32_t>(runs_[i].size());
+      count = static_cast<uint32_t>(run.size());
     }
   }
-  if (take == runs_used_) {
+  if (take < runs_used_) {
+    entry.release();
+  } else {
     if (runs_used_ == kRunsMax) return false;
     if (runs_used_ == runs_.size()) runs_.emplace_back();
-    std::vector<Entry>& run = runs_[runs_used_++];  // a deque: `waiting` stays where it is
-    run.assign(waiting.begin(), waiting.end());
-    run.push_back(entry);
+    Run& run = runs_[runs_used_++];  // a deque: `waiting` stays where it is
+    run.entries.assign(waiting.begin(), waiting.end());
+    run.add(entry);
   }
   stream.shared = true;
   stream.run = take;
@@ -308,7 +331,7 @@ const std::string& Outboxes::joined(const Stream& stream) {
   made.run = stream.run;
   made.count = stream.count;
   made.bytes.clear();
-  for (const Entry& entry : std::span(runs_[stream.run]).first(stream.count))
+  for (const Entry& entry : std::span(runs_[stream.run].entries).first(stream.count))
     made.bytes += entry.bytes(stream.form);
   return made.bytes;
 }
@@ -356,8 +379,16 @@ const std::vector<FlushResult>& Outboxes::flush() {
     if (stream.closing) transport_.close(id);
   }
   // Runs hold borrowed events: they end with the flush. Large buffers are not kept.
-  runs_used_ = 0;
-  joined_used_ = 0;
+  for (; runs_used_ > 0; runs_used_--) {
+    Run& run = runs_[runs_used_ - 1];
+    run.entries.clear();
+    run.held.clear();
+    if (run.entries.capacity() > kEntriesKeep) run = Run();
+  }
+  for (; joined_used_ > 0; joined_used_--) {
+    std::string& bytes = joined_[joined_used_ - 1].bytes;
+    if (bytes.capacity() > kScratchKeep) bytes = std::string();
+  }
   for (; scratch_used_ > 0; scratch_used_--)
     if (scratch_[scratch_used_ - 1].capacity() > kScratchKeep) scratch_[scratch_used_ - 1] = std::string();
   return results_;

@@ -36,8 +36,7 @@ class Entry {
 
   bool empty() const { return bits_ == 0; }
   bool is_raw() const { return bits_ & kRaw; }
-  // An event of which no reference is held: until the end of the tick.
-  bool is_borrowed() const { return bits_ != 0 && (bits_ & kBits) == 0; }
+  bool is_owned() const { return bits_ & kOwned; }
   const Event* event() const { return reinterpret_cast<const Event*>(bits_ & ~kBits); }
   // The log position of the event; 0 for raw bytes.
   Sequence sequence() const { return is_raw() ? Sequence{0} : event()->sequence(); }
@@ -60,7 +59,7 @@ struct Stream {
     std::vector<Entry>* more = nullptr;  // behind `first`, from the pool; null while at most one entry waits
     struct {
       uint32_t run;    // `shared`: what waits is the beginning of this run,
-      uint32_t count;  // so many entries (2 …), `first` among them; all borrowed, none of them sent in part
+      uint32_t count;  // so many entries (2 …), `first` among them; all events, none of them sent in part
     };
   };
   uint32_t offset = 0;  // bytes of `first` that the kernel already has
@@ -150,6 +149,12 @@ class Outboxes {
   bool mutate_join_by_ends = false;
 
  private:
+  // Events that somebody waits for, in order; all readable until the flush, at which runs end.
+  struct Run {
+    std::vector<Entry> entries;  // borrowed, also where they came owned,
+    std::vector<EventRef> held;  // which are then held here, once for all who share the run
+    void add(Entry entry);       // an event; takes what it owns
+  };
   struct Joined {
     Form form;
     uint32_t run;
@@ -161,6 +166,7 @@ class Outboxes {
   // What waits behind `first`.
   std::span<const Entry> rest(const Stream& stream) const;
   bool push_shared(Stream& stream, Entry entry);
+  bool share_first(Stream& stream, Entry entry);
   bool share(Stream& stream, std::span<const Entry> waiting, Entry entry);
   // Gives a stream a list of its own again, before anything but an equal push touches it.
   void unshare(Stream& stream);
@@ -191,7 +197,7 @@ class Outboxes {
   std::vector<FlushResult> results_;
   std::vector<std::unique_ptr<std::vector<Entry>>> pool_all_;
   std::vector<std::vector<Entry>*> pool_;
-  std::deque<std::vector<Entry>> runs_;  // this tick's, newest last
+  std::deque<Run> runs_;  // this tick's, newest last
   uint32_t runs_used_ = 0;
   std::deque<Joined> joined_;  // this flush's, newest last; few
   uint32_t joined_used_ = 0;

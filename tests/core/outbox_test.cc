@@ -1,99 +1,15 @@
-// Outboxes with a transport that takes as much as the test says: what is sent, shared, kept, dropped and
-// freed.
+// Outboxes: what is sent, kept, dropped and freed. What readers share of it: outbox_runs_test.cc.
 #include "core/outbox.h"
 
-#include <gtest/gtest.h>
-
-#include <algorithm>
-#include <map>
 #include <random>
+
+#include "tests/core/outbox_fixture.h"
 
 namespace twinwire {
 namespace {
 
 using namespace std::string_literals;
-
-constexpr ConnectionId id_of(uint32_t i) { return ConnectionId{i}; }
-
-// Sockets of a test: each takes at most `room` bytes in a submit, then says so as the contract wants.
-class Sockets final : public Transport {
- public:
-  void send(ConnectionId connection, const char* bytes, size_t size) override {
-    EXPECT_GT(size, 0u) << "an empty send";
-    EXPECT_TRUE(queued_.emplace(index_of(connection), std::string_view(bytes, size)).second)
-        << "two sends in a tick";
-    addresses[index_of(connection)] = bytes;
-  }
-  void submit() override {
-    submits++;
-    for (auto& [connection, bytes] : std::exchange(queued_, {})) {
-      size_t taken = std::min(bytes.size(), room.contains(connection) ? room[connection] : SIZE_MAX);
-      got[connection] += bytes.substr(0, taken);
-      if (taken < bytes.size()) outboxes->on_short_send(ConnectionId{connection}, taken);
-    }
-  }
-  void want_writable(ConnectionId connection) override { wants_writable.push_back(index_of(connection)); }
-  void close(ConnectionId connection) override { closed.push_back(index_of(connection)); }
-  void reply(ConnectionId, std::string_view, const Reply&) override {}
-  void stream_opened(ConnectionId) override {}
-
-  Outboxes* outboxes = nullptr;
-  std::map<uint32_t, size_t> room;  // how much a connection takes at once; absent: everything
-  std::map<uint32_t, std::string> got;
-  std::map<uint32_t, const char*> addresses;  // of the last send
-  std::vector<uint32_t> wants_writable, closed;
-  int submits = 0;
-
- private:
-  std::map<uint32_t, std::string_view> queued_;
-};
-
-// An event whose references can be counted: the test holds one, and asks whether it is the last.
-class TestEvent {
- public:
-  explicit TestEvent(uint64_t sequence, size_t text = 10, const Name& room = Name("t", "lobby")) {
-    EventDraft draft;
-    std::string data = "\"" + std::string(text, 'x') + std::to_string(sequence) + "\"";
-    draft.type = "e";
-    draft.data = data;
-    draft.room_name = room;
-    ref_ = Event::encode(draft, Epoch{1});
-    ref_.mutable_event()->patch(Sequence{sequence});
-    refs_ = ref_.get();
-  }
-  const Event* get() const { return ref_.get(); }
-  Entry borrow() const { return Entry::borrow(ref_.get()); }
-  Entry own() const { return Entry::own(EventRef::share(ref_.get())); }
-  std::string sse() const { return std::string(ref_->sse()); }
-  std::string ws() const { return std::string(ref_->ws()); }
-  // References beside the test's own. Event has no way to ask: its first member is the count.
-  uint32_t others() const { return *reinterpret_cast<const volatile uint32_t*>(refs_) - 1; }
-
- private:
-  EventRef ref_;
-  const Event* refs_ = nullptr;
-};
-
-class OutboxTest : public ::testing::Test {
- protected:
-  OutboxTest() : outboxes_(sockets_, {.raw_bytes_max = 1000}) { sockets_.outboxes = &outboxes_; }
-
-  void open(uint32_t i, Form form = Form::sse, bool attention = false) {
-    outboxes_.open(id_of(i), 1);
-    outboxes_.at(id_of(i)).form = form;
-    outboxes_.at(id_of(i)).attention = attention;
-  }
-  std::vector<FlushResult> flush() { return outboxes_.flush(); }
-  // Whether an event of an inbox was among what was dropped.
-  bool drops_inbox(uint32_t connection) {
-    FlushResult dropped;
-    outboxes_.drop_events(id_of(connection), dropped);
-    return dropped.dropped_inbox;
-  }
-
-  Sockets sockets_;
-  Outboxes outboxes_;
-};
+using namespace test;
 
 TEST_F(OutboxTest, OneEventInEachForm) {
   TestEvent event(5);
@@ -137,123 +53,6 @@ TEST_F(OutboxTest, OneSendATickInTheOrderOfThePushes) {
   EXPECT_EQ(outboxes_.sends, 1u);
   EXPECT_EQ(outboxes_.frames, 24u);
   for (auto& event : events) EXPECT_EQ(event.others(), 0u);
-}
-
-TEST_F(OutboxTest, EqualQueuesAreJoinedOnceAFormAndShared) {
-  std::vector<TestEvent> events;
-  std::string sse, ws;
-  for (uint64_t i = 1; i <= 4; i++) {
-    events.emplace_back(i);
-    sse += events.back().sse();
-    ws += events.back().ws();
-  }
-  for (uint32_t c = 0; c < 10; c++) {
-    open(c, c % 2 ? Form::ws : Form::sse);
-    for (auto& event : events) outboxes_.push(id_of(c), event.borrow());
-  }
-  flush();
-  for (uint32_t c = 0; c < 10; c++) {
-    EXPECT_EQ(sockets_.got[c], c % 2 ? ws : sse);
-    EXPECT_EQ(sockets_.addresses[c], sockets_.addresses[c % 2]) << "not shared";
-  }
-  EXPECT_EQ(outboxes_.joined_built, 2u);
-  EXPECT_EQ(outboxes_.joined_hits, 8u);
-}
-
-// Readers of two rooms, with the same ends: nobody may get another's bytes (design, 4: 10, 12, 11).
-TEST_F(OutboxTest, OnlyEqualQueuesShare) {
-  std::vector<TestEvent> events;
-  for (uint64_t i = 0; i < 6; i++) events.emplace_back(10 + i);
-  std::vector<std::vector<int>> queues = {{0, 1, 2, 3}, {0, 2, 3}, {0, 1, 3},    {0, 3},
-                                          {0, 1, 2, 3}, {1, 2, 3}, {0, 2, 1, 3}, {0, 1, 2, 3, 4},
-                                          {0, 1, 2},    {0, 2, 3}};
-  for (uint32_t c = 0; c < queues.size(); c++) {
-    open(c);
-    for (int e : queues[c]) outboxes_.push(id_of(c), events[static_cast<size_t>(e)].borrow());
-  }
-  flush();
-  for (uint32_t c = 0; c < queues.size(); c++) {
-    std::string expected;
-    for (int e : queues[c]) expected += events[static_cast<size_t>(e)].sse();
-    EXPECT_EQ(sockets_.got[c], expected) << c;
-  }
-  EXPECT_EQ(outboxes_.joined_hits, 2u);
-}
-
-// As deliveries come: each event to all its readers before the next. Readers of one room, of another, and of
-// both begin alike and part: each kind still shares its bytes, and gets its own.
-TEST_F(OutboxTest, KindsOfReadersThatPartShareAmongThemselves) {
-  constexpr uint32_t kReaders = 30;
-  std::vector<TestEvent> events;
-  for (uint64_t i = 0; i < 7; i++) events.emplace_back(1 + i, 20 + i);
-  // Which events each kind gets: the first two together, and the third kind parts twice.
-  const std::vector<std::vector<int>> kinds = {{0, 1, 3, 4}, {0, 1, 2, 5}, {0, 1, 2, 3, 4, 6}};
-  for (uint32_t c = 0; c < kReaders; c++) open(c, Form::ws);
-  for (int e = 0; e < 7; e++)
-    for (uint32_t c = 0; c < kReaders; c++)
-      if (std::ranges::count(kinds[c % 3], e))
-        outboxes_.push(id_of(c), events[static_cast<size_t>(e)].borrow());
-  // One of them also has an answer, one is asked for its events, one loses them.
-  outboxes_.push_raw(id_of(0), "answer");
-  EXPECT_EQ(outboxes_.queued(id_of(0)), 5u);
-  EXPECT_EQ(outboxes_.take_events(id_of(1)).size(), 4u);
-  outboxes_.drop_events(id_of(2));
-  EXPECT_EQ(outboxes_.queued(id_of(5)), 6u);
-  sockets_.room[8] = events[0].ws().size() + 1;
-  flush();
-  for (uint32_t c = 0; c < kReaders; c++) {
-    std::string expected;
-    for (int e : kinds[c % 3]) expected += events[static_cast<size_t>(e)].ws();
-    if (c == 0) expected += "answer";
-    if (c == 1 || c == 2) expected.clear();
-    if (c == 8) expected.resize(sockets_.room[8]);
-    EXPECT_EQ(sockets_.got[c], expected) << c;
-    if (c > 8) {
-      EXPECT_EQ(sockets_.addresses[c], sockets_.addresses[3 + c % 3]) << "not shared: " << c;
-    }
-  }
-  EXPECT_EQ(outboxes_.joined_built, 3u);
-  sockets_.room.clear();
-  outboxes_.on_writable(id_of(8));
-  flush();
-  EXPECT_EQ(sockets_.got[8], events[0].ws() + events[1].ws()) << "what had begun, and the log has the rest";
-  for (TestEvent& event : events) EXPECT_EQ(event.others(), 0u);
-}
-
-// More different runs than are kept: the rest are put together alone, and still right.
-TEST_F(OutboxTest, MoreRunsThanAreKept) {
-  std::vector<TestEvent> events;
-  for (uint64_t i = 0; i < 60; i++) events.emplace_back(1 + i, 50);
-  for (int round = 0; round < 3; round++) {
-    for (uint32_t c = 0; c < 30; c++) {
-      if (round == 0) open(c, c % 3 ? Form::ws : Form::sse);
-      outboxes_.push(id_of(c), events[c].borrow());
-      outboxes_.push(id_of(c), events[c + 30].borrow());
-    }
-    sockets_.got.clear();
-    flush();
-    for (uint32_t c = 0; c < 30; c++) {
-      EXPECT_EQ(sockets_.got[c],
-                c % 3 ? events[c].ws() + events[c + 30].ws() : events[c].sse() + events[c + 30].sse());
-    }
-  }
-}
-
-// A run of one flush must not be found by the next: its events may be gone and others at their places.
-TEST_F(OutboxTest, RunsEndWithTheirFlush) {
-  open(0);
-  open(1);
-  for (uint64_t round = 0; round < 50; round++) {
-    TestEvent a(2 * round + 1), b(2 * round + 2);
-    for (uint32_t c : {0u, 1u}) {
-      outboxes_.push(id_of(c), a.borrow());
-      outboxes_.push(id_of(c), b.borrow());
-    }
-    sockets_.got.clear();
-    flush();
-    ASSERT_EQ(sockets_.got[0], a.sse() + b.sse());
-    ASSERT_EQ(sockets_.got[1], a.sse() + b.sse());
-  }
 }
 
 // A socket that takes `cut` bytes of three events with raw bytes between: for every cut, what has begun is
