@@ -124,10 +124,10 @@ void Shard::wake_posted() {
 }
 
 // Where a core is shared (with shards, or with readers on the same machine), a writer that begins during a
-// short flush takes the time of those who are waiting for it, and its sync outlasts the flush anyway. A long
-// one it shall not wait for; and where nothing is delivered before it is synced, never.
+// short flush takes the time of those whom it is sent to. It does not wait for a long one; nor for any where
+// nothing is delivered before it is synced.
 bool Shard::store_before_flush() const {
-  return config().server.deliver == DeliverPolicy::commit || outboxes_.dirty_count() > kSendsOfOneSync;
+  return config().server.deliver == DeliverPolicy::commit || outboxes_.dirty_count() > kShortFlush;
 }
 
 // Homes publish without waking the writer. Were it woken by the first of a tick's events, it would take that

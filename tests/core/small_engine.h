@@ -2,6 +2,7 @@
 // sent, a store that settles at once and remembers nothing. Not here: faults and seeds (tests/sim).
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -17,7 +18,9 @@ namespace twinwire {
 class KeepingTransport final : public Transport {
  public:
   void send(ConnectionId id, const char* bytes, size_t size) override { sent[id].append(bytes, size); }
-  void submit() override {}
+  void submit() override {
+    if (on_submit) on_submit();
+  }
   void want_writable(ConnectionId) override {}
   void close(ConnectionId id) override { closed.push_back(id); }
   void reply(ConnectionId id, std::string_view, const Reply& reply) override { replies[id] = reply; }
@@ -25,6 +28,7 @@ class KeepingTransport final : public Transport {
   std::map<ConnectionId, std::string> sent;
   std::map<ConnectionId, Reply> replies;
   std::vector<ConnectionId> closed;
+  std::function<void()> on_submit;
 };
 
 class SmallEngine {
@@ -46,6 +50,7 @@ class SmallEngine {
 
   Shard& shard(uint32_t i) { return engine->shard(ShardIndex(i)); }
   KeepingTransport& transport(uint32_t i) { return transports_[i]; }
+  test::StoredLog& log() { return log_; }
 
   // One turn of every shard and of the writer.
   void turn() {

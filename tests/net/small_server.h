@@ -103,7 +103,7 @@ class SmallServer {
   RealClock clock_;
   Durability durability_;
   test::ForgetfulHistory history_;
-  test::NoWaker nobody_;
+  test::ToldWaker nobody_;
   StoreBoot boot_;
   std::unique_ptr<Server> server_;
   std::unique_ptr<LoopWaker> waker_;

@@ -58,10 +58,13 @@ class ForgetfulHistory final : public History {
   bool may_know_idempotent(RoomId, const Name&, std::string_view) const override { return false; }
 };
 
-// Nobody sleeps.
-class NoWaker final : public Waker {
+// Nobody sleeps, but where a test says so: then it hears who is woken.
+class ToldWaker final : public Waker {
  public:
-  void wake(uint32_t) override {}
+  void wake(uint32_t consumer) override {
+    if (on_wake) on_wake(consumer);
+  }
+  std::function<void(uint32_t)> on_wake;
 };
 
 // A receipt as it was to be stored.
@@ -119,9 +122,18 @@ class StoredLog {
   Durability durability;
   ForgetfulHistory history;
   std::vector<MarkerSeen> markers;
+  // The writer sleeps from now on until it is woken; `on_wake` is called then, once.
+  void let_writer_sleep(std::function<void()> on_wake) {
+    waker_.on_wake = [this, on_wake = std::move(on_wake)](uint32_t consumer) {
+      if (consumer != ring->writer_consumer()) return;
+      ring->set_sleeping(consumer, false);
+      on_wake();
+    };
+    ring->set_sleeping(ring->writer_consumer(), true);
+  }
 
  private:
-  NoWaker waker_;
+  ToldWaker waker_;
   Sequence written_;
 };
 
