@@ -16,6 +16,9 @@ export const span = (values, show = ratio) => {
   return known.length ? `${show(Math.min(...known))}…${show(Math.max(...known))}` : '–';
 };
 
+// A server's name in a table: ours stands out.
+export const shown = (name) => (name === 'twinwire' ? '**twinwire**' : name);
+
 export function table(heads, rows) {
   if (rows.length === 0) return '';
   const names = heads.map((head) => head.replace(/^>/, ''));

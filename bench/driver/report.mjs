@@ -3,7 +3,7 @@
 // machines (sizing.mjs).
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { against, commands, control, median, percent, ratio, span, table, whole } from './figures.mjs';
+import { against, commands, control, median, percent, ratio, shown, span, table, whole } from './figures.mjs';
 import { before, soak } from './sections_asked.mjs';
 import { chat, fanout, latency, slow, storm, window } from './sections_load.mjs';
 import { growth, idle, micro, publish, resume, ring } from './sections_state.mjs';
@@ -73,7 +73,7 @@ export class Report {
     return [...rows]
       .sort((a, b) => (a[figure] ?? Infinity) - (b[figure] ?? Infinity) || 0)
       .map((row) => [
-        row.target === 'twinwire' ? '**twinwire**' : row.target,
+        shown(row.target),
         whole(row[figure]),
         span(row.samples?.[figure], whole),
         row === own ? '1' : ratio(against(own, row, figure).value),

@@ -1,6 +1,6 @@
 // The report's sections about load on sockets: fan-out, chats, storms, latency, slow readers. Each takes the Report and
 // returns its lines of Markdown. Not here: what is run (parts.mjs), verdicts and pictures (report.mjs).
-import { against, control, ratio, span, table, whole } from './figures.mjs';
+import { against, control, ratio, shown, span, table, whole } from './figures.mjs';
 import { bars, lines } from './plot.mjs';
 import { isPeer, transports, word } from './report.mjs';
 
@@ -52,7 +52,7 @@ export function fanout(report) {
         `**${word[transport]}, ${whole(readers)} readers** (Twinwire's frame ${whole(own(1)?.frameBytes)} bytes; A/A of the bare loop ${noise})\n`,
         table(
           ['server', '>W = 1, ns', '>least…most', '>Twinwire ÷ it', '>W = 16, ns', '>least…most', '>Twinwire ÷ it'],
-          order.map((name) => [name === 'twinwire' ? '**twinwire**' : name, ...cells(name, 1), ...cells(name, 16)]),
+          order.map((name) => [shown(name), ...cells(name, 1), ...cells(name, 16)]),
         ),
       );
       const names = [...new Set(rows.map((row) => row.target))].filter((name) => name !== 'bare-single');
@@ -324,7 +324,7 @@ export function latency(report) {
           [...at]
             .sort((a, b) => a.latencyUs?.p50 - b.latencyUs?.p50)
             .map((row) => [
-              row.target === 'twinwire' ? '**twinwire**' : row.target,
+              shown(row.target),
               ...['p50', 'p90', 'p99', 'p999', 'max'].map((p) => whole(row.latencyUs?.[p])),
               whole(row.cpuNsPerDelivery),
             ]),
@@ -361,7 +361,7 @@ export function latency(report) {
       table(
         ['server', '>messages/s', '>p50 µs', '>p90', '>p99', '>÷ bare'],
         beside.map((row) => [
-          row.target === 'twinwire' ? '**twinwire**' : row.target,
+          shown(row.target),
           whole(row.messagesPerSecond),
           ...['p50', 'p90', 'p99'].map((p) => whole(row.latencyUs?.[p])),
           row.p50Ratios?.bare ? row.p50Ratios.bare.toFixed(2) : '',
@@ -378,7 +378,7 @@ export function latency(report) {
       table(
         ['server', '>messages/s', '>p50 µs', '>p90', '>p99', '>p99.9'],
         commit.flatMap((row) => [
-          [row.target === 'twinwire' ? '**twinwire**' : row.target, whole(row.messagesPerSecond), ...cells(row)],
+          [shown(row.target), whole(row.messagesPerSecond), ...cells(row)],
           ...(row.target === 'bare' && Number.isFinite(synced)
             ? [[`bare + ${whole(synced)} µs of one synced write`, whole(row.messagesPerSecond), ...cells(row, synced)]]
             : []),

@@ -1,6 +1,6 @@
 // The report's sections about what the server keeps: the ring, idle connections, growth, resumes, the store, parts alone.
 // Each takes the Report and returns its lines of Markdown. Not here: what is run (parts.mjs), verdicts (report.mjs).
-import { against, armedBytes, control, median, percent, ratio, span, table, whole } from './figures.mjs';
+import { against, armedBytes, control, median, percent, ratio, shown, span, table, whole } from './figures.mjs';
 import { bars, lines } from './plot.mjs';
 import { transports, word } from './report.mjs';
 
@@ -238,7 +238,7 @@ export function idle(report) {
         peers
           .sort((a, b) => a.userBytesPerConnection - b.userBytesPerConnection)
           .map((one) => [
-            one.target === 'twinwire' ? '**twinwire**' : one.target,
+            shown(one.target),
             word[one.transport],
             (one.baseBytes / 2 ** 20).toFixed(1),
             whole(one.userBytesPerConnection),

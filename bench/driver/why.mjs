@@ -10,7 +10,7 @@ const syncs =
   'A sync costs the same CPU whatever is in it, by itself more than ten deliveries do, and nchan writes nothing. Commits are put off by at most four milliseconds, and only where that slows nobody, so that a sync is shared; what remains is the store (log, memory table), a second turn of the shard, and an answer after the event, which is a send of its own.';
 
 const latencies =
-  'By time stamps in the server: at a hundred messages a second its core sleeps ten milliseconds between two, and whatever a message touches has left the caches. From waking to the first send it then takes some 27 µs (receiving 7, HTTP or frame and JSON 7, checks and both forms of the event 8, the rest 5); at a thousand a second 10. The bare loop passes on what it got, and answers nobody: here the publisher is answered too, before the readers. Where the store is busy on the readers\' core, it also takes their caches.';
+  'What a message costs before it is sent is a part of every latency: it is received, read as JSON, checked, written in both forms, and its publisher is answered, ahead of the readers; the bare loop passes on what it got and answers nobody. At 1,000 messages a second that is some 20 µs. At 100 the core has slept ten milliseconds in between, and it is twice as much: by inference, because whatever it touches has left the caches; sending one by one is dearer then for the bare loop too. With the store on the other core, its work is also in the readers\' way (the table above has both).';
 
 export const why = {
   'fanout-sse-1000-16': burst,
