@@ -110,6 +110,45 @@ Result<void> Arena::open() {
   return {};
 }
 
+std::vector<Form> Arena::forms() const {
+  if (mix_ == Mix::mixed) return {Form::sse, Form::ws};
+  return {mix_ == Mix::ws ? Form::ws : Form::sse};
+}
+
+// The bare one sends what the first of ours sends.
+Result<void> Arena::learn_from(const Target& target) {
+  for (const Form form : forms()) {
+    if (!plan_.lessons.of(form).greeting.empty()) continue;
+    Result<Learned> learned = learn(target.endpoint(), target.dialect(), form, options_.content_bytes);
+    if (!learned) return learned.error();
+    plan_.lessons.of(form) = std::move(*learned);
+  }
+  return {};
+}
+
+Result<void> Arena::teach(Target& target) {
+  for (const Form form : forms()) {
+    const std::string& greeting = plan_.lessons.of(form).greeting;
+    if (greeting.empty() || (mix_ == Mix::mixed && !target.bare_of_both()))
+      return fail(Code::invalid_argument, "needs twinwire in the run, on one transport");
+    if (Result<void> primed = target.prime(form, greeting); !primed) return primed;
+  }
+  return {};
+}
+
+Result<void> Arena::tell_frames(Side& side) {
+  for (const Form form : forms()) {
+    const Learned& learned = plan_.lessons.of(form);
+    Order frame;
+    frame.what = Order::What::frame;
+    frame.count = static_cast<uint32_t>(learned.frame_head.size());
+    if (mix_ == Mix::mixed) frame.only = form == Form::ws ? kOnlyWs : kOnlySse;
+    const Result<Answer> told = side.crew.tell_all(frame, learned.frame_head + learned.frame_tail);
+    if (!told) return told.error();
+  }
+  return {};
+}
+
 Result<void> Arena::open_side(Side& side) {
   Target& target = *side.target;
   progress_.clear();
@@ -121,17 +160,11 @@ Result<void> Arena::open_side(Side& side) {
   const bool needs_ws = mix_ != Mix::sse;
   if ((needs_sse && !target.dialect().sse) || (needs_ws && !target.dialect().ws))
     return fail(Code::not_found, fmt::format("does not speak {}", word_of(mix_)));
-  const Form form = needs_ws ? Form::ws : Form::sse;
-  // The bare one sends what the first of ours sends.
-  if (target.ours() && mix_ != Mix::mixed && learned_.greeting.empty()) {
-    Result<Learned> learned = learn(target.endpoint(), target.dialect(), form, options_.content_bytes);
-    if (!learned) return learned.error();
-    learned_ = std::move(*learned);
+  if (target.ours() && (mix_ != Mix::mixed || plan_.learn_both)) {
+    if (Result<void> learned = learn_from(target); !learned) return learned;
   }
   if (target.bare()) {
-    if (learned_.greeting.empty())
-      return fail(Code::invalid_argument, "needs twinwire in the run, on one transport");
-    if (Result<void> primed = target.prime(form, learned_.greeting); !primed) return primed;
+    if (Result<void> taught = teach(target); !taught) return taught;
   }
   const auto index = static_cast<uint32_t>(
       std::find_if(sides_.begin(), sides_.end(), [&](const auto& each) { return each.get() == &side; }) -
@@ -162,10 +195,7 @@ Result<void> Arena::open_side(Side& side) {
   }
   if (plan_.lanes == 0) return {};
   if (target.bare()) {
-    Order frame;
-    frame.what = Order::What::frame;
-    const std::string text = learned_.frame_head + '\0' + learned_.frame_tail;
-    if (const Result<Answer> told = side.crew.tell_all(frame, text); !told) return told.error();
+    if (Result<void> told = tell_frames(side); !told) return told;
   }
   Order speakers;
   speakers.what = Order::What::speakers;

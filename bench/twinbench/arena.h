@@ -17,6 +17,13 @@
 
 namespace twinwire::bench {
 
+// What a reader of ours is greeted with and sent, by its kind; empty where it was not asked for.
+struct Lessons {
+  Learned sse;
+  Learned ws;
+  Learned& of(Form form) { return form == Form::ws ? ws : sse; }
+};
+
 struct Side {
   std::unique_ptr<Target> target;
   Crew crew;
@@ -39,6 +46,8 @@ class Arena {
     bool open_readers = true;
     bool bare_alone = false;  // the bare one does nothing here without ours
     uint32_t at_once = 200;
+    bool learn_both = false;  // readers of both kinds: their bytes are wanted, of ours
+    Lessons lessons = {};     // learned before: for a bare one without ours
     TwinwireWords words = {};
   };
   Arena(const CommonOptions& options, Plan plan, Mix mix);
@@ -69,10 +78,16 @@ class Arena {
   Mix mix() const { return mix_; }
   const std::string& folder() const { return folder_; }
   Progress& progress() { return progress_; }
-  const Learned& learned() const { return learned_; }
+  // Of the run's transport.
+  const Learned& learned() { return plan_.lessons.of(mix_ == Mix::sse ? Form::sse : Form::ws); }
+  const Lessons& lessons() const { return plan_.lessons; }
 
  private:
   Result<void> open_side(Side& side);
+  std::vector<Form> forms() const;
+  Result<void> learn_from(const Target& target);
+  Result<void> teach(Target& target);
+  Result<void> tell_frames(Side& side);
   void take_turn(Side& side, Row& row, const Turn& turn, bool counts, bool again);
 
   const CommonOptions& options_;
@@ -81,7 +96,6 @@ class Arena {
   std::string folder_;
   Progress progress_;
   std::vector<std::unique_ptr<Side>> sides_;
-  Learned learned_;
   std::vector<std::string> notes_;
   double busy_ = 0;  // of the turn under way
 };

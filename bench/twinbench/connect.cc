@@ -10,6 +10,7 @@
 #include "bench/client/text.h"
 #include "bench/twinbench/arena.h"
 #include "bench/twinbench/modes.h"
+#include "bench/twinbench/process.h"
 #include "core/json.h"
 
 namespace twinwire::bench {
@@ -198,6 +199,7 @@ int hold(const CommonOptions& common, const ConnectOptions& options) {
   const Mix mix = common.transport == "both" ? Mix::mixed : mixes_of(common.transport).front();
   Arena::Plan plan{.mode = "connect", .readers = options.connections, .lanes = 0, .open_readers = false};
   plan.words.heartbeat_seconds = options.heartbeat_seconds;
+  const uint64_t sockets = sockets_here();
   Arena arena(ours, plan, mix);
   Held held;
   Result<void> done = arena.open();
@@ -211,6 +213,7 @@ int hold(const CommonOptions& common, const ConnectOptions& options) {
   // The bytes of the greeting do not matter for idle memory; any will do.
   arena.stop();
   if (options.bare_pairs > 0) {
+    wait_for_sockets_to_go(sockets + options.connections / 100);
     const Result<SlabUse> bare = bare_pairs(
         ours, options.bare_pairs,
         Learned{
@@ -222,6 +225,7 @@ int hold(const CommonOptions& common, const ConnectOptions& options) {
 }
 
 int connect(const CommonOptions& common, const ConnectOptions& options) {
+  if (options.growth) return growth(common, options);
   if (options.hold) return hold(common, options);
   Report report("connect");
   JsonObject(report.options)

@@ -162,6 +162,9 @@ void add_connect(CLI::App& app, int& status) {
   command->add_option("--heartbeat", options.heartbeat_seconds, "Seconds, with --hold")
       ->capture_default_str();
   command->add_flag("!--no-broadcast", options.broadcast, "No message to all at the end of --hold");
+  command->add_flag("--growth", options.growth,
+                    "What a delivery costs at so many connections over --few, of ours and a bare loop");
+  command->add_option("--few", options.few, "Connections that --growth begins with")->capture_default_str();
   command->add_option("--bare-pairs", options.bare_pairs, "Bare connections beside, for the slab; 0: none")
       ->capture_default_str();
 }

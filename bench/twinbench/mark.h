@@ -27,6 +27,9 @@ std::optional<Mark> parse_mark(const char* bytes);
 std::string marked_content(const Mark& mark, size_t size);
 
 enum class Form : uint8_t { sse, ws };
+// In the room of a record: a bare loop of both sends the frame to readers of this kind only.
+inline constexpr uint32_t kOnlySse = 1U << 30;
+inline constexpr uint32_t kOnlyWs = 1U << 31;
 
 class EventScanner {
  public:

@@ -18,10 +18,14 @@ struct ConnectOptions {
   uint32_t heartbeat_seconds = 60;
   bool broadcast = true;
   uint32_t bare_pairs = 15'000;
+  bool growth = false;
+  uint32_t few = 1000;
 };
 int connect(const CommonOptions& common, const ConnectOptions& options);
 // Ours alone: N connections held.
 int hold(const CommonOptions& common, const ConnectOptions& options);
+// What a message to N connections costs over one to a few, of ours and of a bare loop.
+int growth(const CommonOptions& common, const ConnectOptions& options);
 
 struct FanoutOptions {
   std::vector<uint32_t> readers{1000};

@@ -151,6 +151,20 @@ std::vector<pid_t> tree_of(pid_t pid) {
   return out;
 }
 
+uint64_t sockets_here() {
+  std::ifstream in("/proc/net/sockstat");
+  for (std::string word; in >> word;) {
+    uint64_t count = 0;
+    if (word == "alloc" && in >> count) return count;
+  }
+  return 0;
+}
+
+void wait_for_sockets_to_go(uint64_t left) {
+  constexpr int kLooks = 1800;
+  for (int i = 0; i < kLooks && sockets_here() > left; ++i) usleep(100'000);
+}
+
 void pin_this_thread(const std::vector<int>& cores) {
   cpu_set_t set;
   CPU_ZERO(&set);

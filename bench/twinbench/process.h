@@ -33,6 +33,12 @@ struct SlabUse {
 SlabUse slab_use();
 SlabUse growth(const SlabUse& before, const SlabUse& after);
 
+// The machine's TCP sockets; 0 where the kernel does not say.
+uint64_t sockets_here();
+// Until at most so many are left; the kernel takes a while over those of a million that ended. Gives up after
+// three minutes.
+void wait_for_sockets_to_go(uint64_t left);
+
 void pin_this_thread(const std::vector<int>& cores);
 // Moves the threads of a process whose name does not begin with `name_prefix` to a core.
 void pin_other_threads(pid_t pid, std::string_view name_prefix, int core);

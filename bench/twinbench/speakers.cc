@@ -180,12 +180,13 @@ void Speakers::Lane::say(const Saying& saying) {
       return;
     case Dialect::Via::records: {
       const std::string content = filled(way().message, blanks);
-      std::string record;
-      append_number(record, saying.room);
-      append_number(
-          record, static_cast<uint32_t>(all_.frame_.head.size() + content.size() + all_.frame_.tail.size()));
-      record.append(all_.frame_.head).append(content).append(all_.frame_.tail);
-      socket_.send(record);
+      std::string records;
+      for (const Frame& frame : all_.frames_) {
+        append_number(records, saying.room | frame.only);
+        append_number(records, static_cast<uint32_t>(frame.head.size() + content.size() + frame.tail.size()));
+        records.append(frame.head).append(content).append(frame.tail);
+      }
+      socket_.send(records);
       return;
     }
     case Dialect::Via::post: {

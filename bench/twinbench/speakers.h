@@ -31,8 +31,10 @@ class Speakers {
     uint32_t first_source = 0;
     bool racing = false;  // any free lane for any message: order is not kept
   };
-  // What goes before a content and behind it, where the way is `records`: the frame's bytes.
+  // What goes before a content and behind it, where the way is `records`: the frame's bytes; `only`: 0, or
+  // for which readers (mark.h).
   struct Frame {
+    uint32_t only = 0;
     std::string head;
     std::string tail;
   };
@@ -47,7 +49,8 @@ class Speakers {
 
   void open();
   bool live() const;
-  void set_frame(Frame frame) { frame_ = std::move(frame); }
+  // A record of each goes out for a message.
+  void set_frames(std::vector<Frame> frames) { frames_ = std::move(frames); }
   // Each answer's text, in order on each lane.
   void set_on_answer(std::function<void(std::string_view text)> on_answer) {
     on_answer_ = std::move(on_answer);
@@ -65,7 +68,7 @@ class Speakers {
   client::Loop& loop_;
   Options options_;
   Tally& tally_;
-  Frame frame_;
+  std::vector<Frame> frames_;
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::function<void(std::string_view)> on_answer_;
   uint64_t unanswered_ = 0;

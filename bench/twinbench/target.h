@@ -48,8 +48,8 @@ inline const std::vector<std::string> kResets{"resets.trimmed", "resets.unknown_
 
 class Target {
  public:
-  // "twinwire", "twinwire:LABEL=PROGRAM" (ours too, another build of it), "bare", "bare-single", a peer's
-  // name or file, "NAME@http://HOST:PORT,PID".
+  // "twinwire", "twinwire:LABEL=PROGRAM" (ours too, another build of it), "bare", "bare-single",
+  // "bare-direct" and the like, a peer's name or file, "NAME@http://HOST:PORT,PID".
   static Result<std::unique_ptr<Target>> of(const std::string& word, const CommonOptions& options,
                                             const std::string& folder);
   // The dialect of ours depends on the words.
@@ -61,6 +61,8 @@ class Target {
   const std::string& name() const { return name_; }
   bool ours() const { return kind_ == Kind::twinwire; }
   bool bare() const { return kind_ == Kind::bare; }
+  // A bare one that greets and sends readers of both kinds at once.
+  bool bare_of_both() const { return bare() && bare_program_ == "floor_direct"; }
   const Dialect& dialect() const { return dialect_; }
   const client::Endpoint& endpoint() const { return endpoint_; }
   uint64_t cpu_nanos() const;

@@ -108,8 +108,9 @@ Answer Worker::execute(const Order& order, std::string_view text) {
     case Order::What::speakers:
       return open_speakers(order);
     case Order::What::frame:
-      frame_.head = text.substr(0, text.find('\0'));
-      frame_.tail = text.substr(frame_.head.size() + 1);
+      frames_.push_back({.only = order.only,
+                         .head = std::string(text.substr(0, order.count)),
+                         .tail = std::string(text.substr(order.count))});
       return done(0);
     case Order::What::turn:
       return turn(order);
@@ -158,6 +159,15 @@ bool Worker::run_until(Nanos limit, const std::function<bool()>& done) {
   return true;
 }
 
+// A message to a million takes its time: patience is for standing still.
+bool Worker::run_until_came(uint64_t wanted) {
+  while (deliveries() < wanted) {
+    const uint64_t before = deliveries();
+    if (!run_until(kPatience, [&] { return deliveries() >= wanted; }) && deliveries() == before) return false;
+  }
+  return true;
+}
+
 Answer Worker::open(const Order& order) {
   const Nanos began = client::monotonic_now();
   const uint32_t wanted = crowd_->size() + order.count;
@@ -187,7 +197,7 @@ Answer Worker::open_speakers(const Order& order) {
   options.first_source = options_.crowd.first_source + 900;
   options.racing = order.racing;
   speakers_ = std::make_unique<Speakers>(loop_, options, tally());
-  speakers_->set_frame(frame_);
+  speakers_->set_frames(frames_);
   if (shared_.head->cursors_per_room > 0)
     speakers_->set_on_answer([this](std::string_view text) { note_answer(text); });
   speakers_->open();
@@ -262,7 +272,7 @@ Answer Worker::turn(const Order& order) {
     for (uint32_t i = 0; i < order.count; ++i) say_one(options_.crowd.first_room, now, false);
     speakers_->uncork();
     expected += order.count * readers;
-    if (!run_until(kPatience, [&] { return deliveries() - base >= expected; })) {
+    if (!run_until_came(base + expected)) {
       return failed(fmt::format("{} of {} deliveries came; {} {}", deliveries() - base, expected,
                                 speakers_->last_end(), tally().last_end.data()));
     }

@@ -24,7 +24,8 @@ struct Order {
     open,       // `count` readers, at most `at_once` opening
     shut,       // ends all readers
     speakers,   // `count` lanes for publishing; `by_post`: the dialect's `post` where it has one
-    frame,      // the text is head, '\0', tail of the server's frame around a content
+    frame,      // the text is the server's frame around a content: `count` bytes before it, the rest behind;
+                // one order for each kind of reader that is sent another (`only`, mark.h)
     turn,       // for `nanos`: `count` messages, wait until every reader has them, again
     talk,       // for `nanos` from `start`: `rate` messages a second over its rooms, on time whatever happens
     say,        // `count` messages in each of its rooms, at most `at_once` unanswered; waits for the answers
@@ -42,6 +43,7 @@ struct Order {
   uint32_t count = 0;
   uint32_t at_once = 200;
   uint32_t cuts = 0;  // talk: readers restarted a second
+  uint32_t only = 0;  // frame: of which readers
   bool by_post = false;
   bool by_members = false;  // talk: a member says it
   bool racing = false;
@@ -107,6 +109,8 @@ class Worker {
   uint64_t audience() const;
   uint32_t total_of(uint32_t room) const;
   bool run_until(client::Nanos limit, const std::function<bool()>& done);
+  // Until so many have come in all. False: nothing came for a while.
+  bool run_until_came(uint64_t wanted);
   Tally& tally() const { return shared_.tallies[options_.index]; }
   bool one_room() const { return options_.crowd.members == 0; }
 
@@ -115,7 +119,7 @@ class Worker {
   client::Loop loop_;
   std::unique_ptr<Crowd> crowd_;
   std::unique_ptr<Speakers> speakers_;
-  Speakers::Frame frame_;
+  std::vector<Speakers::Frame> frames_;
   std::vector<uint32_t> totals_;        // said in each of its rooms
   std::vector<uint32_t> last_speaker_;  // in each of its rooms
   std::mt19937_64 random_;

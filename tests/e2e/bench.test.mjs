@@ -63,6 +63,17 @@ test('connect: a storm, and connections that are held and all get one message', 
   assert.equal(rows[0].hold.ended, 0);
 });
 
+test('connect --growth: both hold a few and many readers of both kinds, and all get every message', async () => {
+  const { rows } = await bench('connect', '--growth', '--connections', '600', '--few', '100', '--shards', '2', ...brief);
+  assert.deepEqual(rows.map((row) => `${row.target} ${row.connections}`),
+    ['twinwire 100', 'twinwire 600', 'bare-direct 100', 'bare-direct 600']);
+  for (const row of rows) {
+    assert.ok(row.cpuNsPerDelivery > 0 && row.broadcastMs > 0, row.target);
+    assert.equal(row.frameBytes, rows[0].frameBytes, 'the very bytes of ours');
+  }
+  for (const many of [rows[1], rows[3]]) assert.ok(many.growth > 0);
+});
+
 test('resume: all come back with their cursor, also after a kill', async () => {
   const { rows } = await bench('resume', '--clients', '60', '--messages', '40', '--rooms', '3', '--kill', '--shards', '2');
   assert.equal(rows[0].resets, 0);
