@@ -34,7 +34,7 @@ struct StoreBoot {
 // What the save hook tells operators (relaxed; each written by the hook's thread, `queued` by the writer
 // too).
 struct HookCounters {
-  std::atomic<uint64_t> queued{0}, delivered{0}, batches{0}, failures{0}, dropped{0};
+  std::atomic<uint64_t> queued{0}, delivered{0}, batches{0}, failures{0}, dropped{0}, unreadable{0};
   std::atomic<uint64_t> waiting_since_wall_ms{0};  // the oldest event that waits; 0: none
 };
 

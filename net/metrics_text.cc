@@ -312,6 +312,8 @@ void save_hook(Exposition& e, Shard& shard) {
   e.counter("hook_failures_total", "Tries of the save hook that failed.", load(hook.failures));
   e.counter("hook_dropped_total", "Kept events dropped because hooks.queue_events waited.",
             load(hook.dropped));
+  e.counter("hook_unreadable_total", "Kept events passed over because their record could not be read.",
+            load(hook.unreadable));
 }
 
 void process(Exposition& e, Shard& shard) {

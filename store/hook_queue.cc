@@ -35,7 +35,10 @@ Result<void> HookQueue::open() {
   Sequence durable = durability_.durable();
   uint64_t waiting = 0;
   auto counted = database_.scan({Table::hook, hook_key(cursor_ + 1), hook_key(durable + 1)},
-                                [&](std::string_view, std::string_view) { return ++waiting > 0; });
+                                [&](std::string_view key, std::string_view) {
+                                  if (decode_sequence(key)) waiting++;
+                                  return true;
+                                });
   if (!counted) return counted.error();
   durability_.hook.queued.fetch_add(waiting, std::memory_order_relaxed);
   return {};
@@ -47,30 +50,30 @@ Result<HookQueue::Batch> HookQueue::next(uint32_t events, uint64_t bytes) {
   auto ghosts = shared_.ghosts.snapshot();
   Batch batch;
   uint64_t size = 0;
-  bool broken = false;
   if (durable <= cursor_) return batch;
   auto read = database_.scan({Table::hook, hook_key(cursor_ + 1), hook_key(durable + 1)},
                              [&](std::string_view key, std::string_view value) {
                                auto sequence = decode_sequence(key);
+                               if (!sequence) return true;  // no entry: goes with what is behind it
+                               if (ghosts.contains(sequence->value)) return true;  // never counted as waiting
+                               if (batch.entries >= events) return false;
                                ByteReader in(value);
                                RoomId room{in.big64(), in.big64()};
-                               if (!sequence || !in.ok()) return !(broken = true);
-                               if (ghosts.contains(sequence->value)) return true;  // never counted as waiting
-                               if (batch.json.size() >= events) return false;
                                auto event = decoder_.decode(in.rest(), room, *sequence);
-                               if (!event) return !(broken = true);
-                               std::string_view json = (*event)->json();
-                               if (!batch.json.empty() && size + json.size() > bytes) return false;
-                               size += json.size();
-                               if (batch.json.empty()) batch.oldest_wall_ms = (*event)->wall_ms();
-                               batch.json.emplace_back(json);
+                               if (!in.ok() || !event) {
+                                 if (batch.unreadable++ == 0) batch.first_unreadable = *sequence;
+                               } else {
+                                 std::string_view json = (*event)->json();
+                                 if (!batch.json.empty() && size + json.size() > bytes) return false;
+                                 size += json.size();
+                                 if (batch.json.empty()) batch.oldest_wall_ms = (*event)->wall_ms();
+                                 batch.json.emplace_back(json);
+                               }
                                batch.entries++;
                                batch.last = *sequence;
                                return true;
                              });
   if (!read) return read.error();
-  if (broken && batch.entries == 0)
-    return fail(Code::internal, "an entry of the save hook's queue cannot be read");
   return batch;
 }
 
@@ -100,8 +103,8 @@ Result<uint64_t> HookQueue::cut(uint64_t max) {
     auto read = database_.scan({Table::hook, hook_key(cursor_ + 1), hook_key(durable + 1)},
                                [&](std::string_view key, std::string_view) {
                                  auto sequence = decode_sequence(key);
-                                 if (sequence && ghosts.contains(sequence->value)) return true;
-                                 if (sequence) last = *sequence;
+                                 if (!sequence || ghosts.contains(sequence->value)) return true;
+                                 last = *sequence;
                                  return ++seen < want;
                                });
     if (!read) return read.error();

@@ -29,12 +29,14 @@ class HookQueue {
   // Reads the cursor and counts what waits; once, before anything else.
   Result<void> open();
 
-  // The next events behind the cursor that are settled: at most `events` of them and `bytes` of JSON, but one
-  // whatever its size.
+  // The next events behind the cursor that are settled: at most `events` of them (what cannot be read counts)
+  // and `bytes` of JSON, but one whatever its size.
   struct Batch {
     std::vector<std::string> json;  // native envelopes
     Sequence last;                  // 0: nothing waits
-    uint64_t entries = 0;           // how many of those that wait: json.size()
+    uint64_t entries = 0;           // how many of those that wait: json.size() + unreadable
+    uint64_t unreadable = 0;  // passed over: their record says nothing, and the others do not wait for it
+    Sequence first_unreadable;
     uint64_t oldest_wall_ms = 0;
   };
   Result<Batch> next(uint32_t events, uint64_t bytes);

@@ -175,6 +175,42 @@ TEST_F(HookQueueTest, CutFromTheFront) {
   EXPECT_EQ(next(*queue), (Texts{"7", "8", "9"}));
 }
 
+// Damage to one entry is that entry's loss and nobody else's.
+TEST_F(HookQueueTest, WhatCannotBeReadIsPassedOver) {
+  Life life(database, clock, 1, options());
+  auto queue = queue_of(life);
+  std::vector<EventRef> events;
+  for (int i = 0; i < 6; i++) events.push_back(life.publish({.text = std::to_string(i)}));
+  life.settle();
+  auto writes = database.make_write_set();
+  // No room id; a room id and a record of a version that nobody wrote; and a key that is no sequence.
+  writes->put(Table::hook, hook_key(events[0]->sequence()), "short");
+  writes->put(Table::hook, hook_key(events[1]->sequence()), std::string(16, 'r') + "\xff nonsense");
+  writes->put(Table::hook, hook_key(events[3]->sequence()), "");
+  writes->put(Table::hook, hook_key(events[4]->sequence()) + "x", "no entry");
+  ASSERT_TRUE(database.commit(*writes, Sync::yes));
+  EXPECT_EQ(queue->waiting(), 6u);
+
+  auto first = queue->next(2, 1 << 20);
+  ASSERT_TRUE(first) << "nothing of these two can be sent, and yet they can be left behind";
+  EXPECT_EQ(first->json.size(), 0u);
+  EXPECT_EQ(first->entries, 2u) << "what cannot be read is bounded like what can";
+  EXPECT_EQ(first->unreadable, 2u);
+  EXPECT_EQ(first->first_unreadable, events[0]->sequence());
+  EXPECT_EQ(first->last, events[1]->sequence());
+  ASSERT_TRUE(queue->taken(first->last, first->entries));
+
+  auto rest = queue->next(10, 1 << 20);
+  ASSERT_TRUE(rest);
+  EXPECT_EQ(rest->json.size(), 3u);
+  EXPECT_EQ(rest->entries, 4u);
+  EXPECT_EQ(rest->unreadable, 1u);
+  EXPECT_EQ(rest->first_unreadable, events[3]->sequence());
+  EXPECT_EQ(next(*queue), (Texts{"2", "4", "5"}));
+  EXPECT_EQ(queue->waiting(), 0u);
+  EXPECT_EQ(database.size(Table::hook), 0u);
+}
+
 TEST_F(HookQueueTest, WithoutAHookNothingIsQueued) {
   Life life(database, clock);
   life.publish({});

@@ -4,6 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/sim/model_database.h"
 #include "tools/twinwire/http_post.h"
 
 namespace twinwire {
@@ -58,6 +65,51 @@ TEST(HookRetryAfter, IsSecondsOrADateAndAnHourAtMost) {
   for (const char* bad :
        {"", "soon", "-1", "7.5", "7 ", "Sun, 06 Nov 1994 08:50:07", "Sun, 06 Nov 1994 08:50:07 GMT+1"})
     EXPECT_EQ(hook_asked_wait(bad, kNow), 0u) << bad;
+}
+
+class StillClock final : public Clock {
+ public:
+  Millis now_ms() const override { return 1'000; }
+  uint64_t wall_ms() const override { return 1'700'000'000'000; }
+};
+
+// The only entry says nothing: there is nothing to send, and the hook does not stand before it for ever.
+TEST(SaveHook, GoesPastWhatCannotBeRead) {
+  sim::ModelDatabase database(1);
+  StillClock clock;
+  store::SharedState shared{store::IdempotencyFilter::Options{}};
+  Durability durability(Sequence{0}, Sequence{10});
+  auto writes = database.make_write_set();
+  writes->put(store::Table::hook, store::hook_key(Sequence{7}), "nonsense");
+  ASSERT_TRUE(database.commit(*writes, store::Sync::yes));
+  store::HookQueue queue(database, shared, durability, Epoch{0xabc});
+  ASSERT_TRUE(queue.open());
+  ASSERT_EQ(queue.waiting(), 1u);
+  Config::Hooks config;
+  std::mutex mutex;
+  std::vector<std::string> errors, others;
+  auto into = [&mutex](std::vector<std::string>& list) {
+    return [&](std::string_view sentence) {
+      std::lock_guard lock(mutex);
+      list.emplace_back(sentence);
+    };
+  };
+  SaveHook hook({config, queue, durability, clock, Epoch{0xabc}, [] { return uint64_t{1}; }, into(others),
+                 into(errors)},
+                *parse_http_url("http://127.0.0.1:1/"));
+  hook.start();
+  for (int i = 0; i < 1'000 && durability.hook.unreadable.load() == 0; i++)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  hook.stop();
+  EXPECT_EQ(durability.hook.unreadable.load(), 1u);
+  EXPECT_EQ(durability.hook.delivered.load(), 0u);
+  EXPECT_EQ(durability.hook.failures.load(), 0u);
+  EXPECT_EQ(queue.waiting(), 0u);
+  EXPECT_EQ(database.size(store::Table::hook), 0u);
+  EXPECT_EQ(others, std::vector<std::string>());
+  ASSERT_EQ(errors.size(), 1u);
+  EXPECT_NE(errors[0].find("1 events cannot be read"), std::string::npos) << errors[0];
+  EXPECT_NE(errors[0].find(Cursor{Epoch{0xabc}, Sequence{7}}.text()), std::string::npos) << errors[0];
 }
 
 }  // namespace

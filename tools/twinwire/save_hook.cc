@@ -114,7 +114,10 @@ void SaveHook::run() {
     }
     if (!delivered) continue;
     while (!stopping_.load(std::memory_order_acquire)) {
-      if (auto taken = parts_.queue.taken(batch->last, batch->entries); taken) break;
+      if (auto taken = parts_.queue.taken(batch->last, batch->entries); taken) {
+        tell_unreadable(*batch);
+        break;
+      }
       rest(kStoreRetryMs);
     }
   }
@@ -166,6 +169,14 @@ Millis SaveHook::after_failure(const std::string& why, Millis asked_ms) {
     parts_.log(
         fmt::format("save hook: {}; tried {} times, {} events wait", why, failures_, parts_.queue.waiting()));
   return std::max(asked_ms, hook_back_off(failures_, parts_.config.retry_ms_max, parts_.random()));
+}
+
+// Once they lie behind, so that a batch that is sent again does not count them again.
+void SaveHook::tell_unreadable(const store::HookQueue::Batch& batch) {
+  if (batch.unreadable == 0) return;
+  parts_.durability.hook.unreadable.fetch_add(batch.unreadable, std::memory_order_relaxed);
+  parts_.log_error(fmt::format("save hook: {} events cannot be read and are passed over, the first is {}",
+                               batch.unreadable, Cursor{parts_.epoch, batch.first_unreadable}.text()));
 }
 
 void SaveHook::tell_lag(uint64_t oldest_wall_ms) {

@@ -39,8 +39,9 @@ class SaveHook {
     Durability& durability;
     const Clock& clock;
     Epoch epoch;
-    std::function<uint64_t()> random;  // the hook's thread only
-    std::function<void(std::string_view)> log;
+    std::function<uint64_t()> random;                 // the hook's thread only
+    std::function<void(std::string_view)> log;        // what may pass by itself
+    std::function<void(std::string_view)> log_error;  // what is lost to the receiver for good
   };
   SaveHook(Parts parts, HttpUrl url);
   ~SaveHook() { stop(); }
@@ -56,6 +57,7 @@ class SaveHook {
   void rest(Millis ms);
   bool deliver(const store::HookQueue::Batch& batch);
   Millis after_failure(const std::string& why, Millis asked_ms);
+  void tell_unreadable(const store::HookQueue::Batch& batch);
   void tell_lag(uint64_t oldest_wall_ms);
 
   const Parts parts_;

@@ -271,7 +271,8 @@ int run_server(const Config& config, const std::function<Result<Config>()>& relo
     hook = std::make_unique<SaveHook>(
         SaveHook::Parts{config.hooks, *queue, durability, clock, boot.epoch,
                         [&hook_random] { return hook_random.next(); },
-                        [](std::string_view sentence) { spdlog::warn("{}", sentence); }},
+                        [](std::string_view sentence) { spdlog::warn("{}", sentence); },
+                        [](std::string_view sentence) { spdlog::error("{}", sentence); }},
         std::move(*url));
   }
   (*store)->start();
