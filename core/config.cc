@@ -237,9 +237,11 @@ void add_limits(Table& t, Config::Limits& c) {
   t.number("limits.batch_events", c.batch_events, 1, 4096,
            "Most events in one batch of events.publish. More: `limit_exceeded`.");
   t.number("limits.commands_per_second", c.commands_per_second, 1, 1'000'000,
-           "Commands per second and connection. More: `rate_limited`, with the wait.");
+           "Commands per second and user, over all of the user's connections; with auth.mode none also per "
+           "connection. More: `rate_limited`, with the wait.");
   t.number("limits.commands_burst", c.commands_burst, 1, 1'000'000,
-           "Commands that a connection may send at once before the rate counts; above 6000 as 6000.");
+           "Commands that a user may send at once before the rate counts. Of a connection with auth.mode "
+           "none as well, there above 6000 as 6000.");
   t.number(
       "limits.tenant_commands_per_second", c.tenant_commands_per_second, 0, 100'000'000,
       "Commands per second of all of a tenant's users together, backends apart; 0: as many as come. More: "

@@ -6,6 +6,7 @@ namespace twinwire {
 
 Engine::Engine(const Parts& parts, std::vector<Transport*> transports, std::vector<Random*> randoms)
     : parts_(parts),
+      user_rates_(parts.config.limits.commands_per_second, parts.config.limits.commands_burst),
       tenant_rates_(parts.config.limits.tenant_commands_per_second,
                     parts.config.limits.tenant_commands_burst),
       tenants_(parts.config.metrics.tenants_max),

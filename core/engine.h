@@ -67,6 +67,7 @@ class Engine {
   History& history() { return parts_.history; }
   const Parts& parts() const { return parts_; }
   const Bounds& bounds() const { return parts_.bounds; }
+  UserRates& user_rates() { return user_rates_; }        // any shard
   TenantRates& tenant_rates() { return tenant_rates_; }  // any shard
   Tenants& tenants() { return tenants_; }                // any shard
   bool mutated(Mutation m) const { return parts_.mutation == m; }
@@ -83,6 +84,7 @@ class Engine {
   std::vector<std::unique_ptr<Shard>> shards_;
   Rights default_rights_;
   Revocations revocations_;
+  UserRates user_rates_;
   TenantRates tenant_rates_;
   Tenants tenants_;
   std::atomic<bool> draining_{false};

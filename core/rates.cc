@@ -4,7 +4,44 @@
 
 #include <algorithm>
 
+#include "core/status.h"
+
 namespace twinwire {
+
+UserRates::UserRates(uint32_t per_second, uint32_t burst)
+    : per_second_(std::max<uint32_t>(1, per_second)),
+      burst_(std::max<uint32_t>(1, burst)),
+      owed_max_(burst_ + per_second_ * 10),
+      places_(static_cast<uint64_t*>(std::calloc(kLines * kPlacesPerLine, sizeof(uint64_t)))) {
+  TW_CHECK(places_ != nullptr);
+}
+
+uint64_t UserRates::owed(uint64_t place, uint64_t now) const {
+  uint64_t ahead = (place - now) & kTimeMask;
+  return ahead <= owed_max_ ? ahead : 0;
+}
+
+Millis UserRates::take(const Name& user, Millis now) {
+  const uint64_t earned = now * per_second_ / 1000;
+  const uint64_t tag = uint64_t{user.hash() / kLines} << kTimeBits;
+  uint64_t* const line = &places_[user.hash() % kLines * kPlacesPerLine];
+  // Relaxed, all of it: a place stands for itself, nothing else is published by it.
+  for (;;) {
+    size_t at = 0;
+    uint64_t place = 0, owes = UINT64_MAX;
+    for (size_t i = 0; i < kPlacesPerLine; i++) {
+      uint64_t word = std::atomic_ref(line[i]).load(std::memory_order_relaxed);
+      uint64_t there = owed(word, earned);
+      bool own = there != 0 && (word & ~kTimeMask) == tag;
+      if (own || there < owes) at = i, place = word, owes = there;
+      if (own) break;
+    }
+    uint64_t own = (place & ~kTimeMask) == tag ? owes : 0;
+    if (own >= burst_) return ((earned + own + 1 - burst_) * 1000 + per_second_ - 1) / per_second_ - now;
+    uint64_t next = tag | ((earned + own + 1) & kTimeMask);
+    if (std::atomic_ref(line[at]).compare_exchange_weak(place, next, std::memory_order_relaxed)) return 0;
+  }
+}
 
 TenantRates::TenantRates(uint32_t per_second, uint32_t burst)
     : step_us_(per_second ? std::max<uint64_t>(1, 1'000'000 / per_second) : 0),

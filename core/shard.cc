@@ -281,8 +281,10 @@ Millis Shard::next_deadline() const {
 
 // ---- commands ----
 
-// Takes one command from what its connection and its tenant may send now, unless it is paid for: a refusal
-// that says how long to wait, or nothing.
+// Takes one command from what its user and its tenant may send now, unless it is paid for: a refusal that
+// says how long to wait, or nothing. Where clients name themselves a name costs nothing, and so no more does
+// its bucket: there a connection has one too. Where users are proved it has none, since many may share it (a
+// proxy that sends their POSTs).
 std::optional<Reply> Shard::too_fast(const Command& command) {
   if (command.who.backend || command.paid) return std::nullopt;
   auto refused = [this](const char* sentence, Millis wait) {
@@ -292,15 +294,20 @@ std::optional<Reply> Shard::too_fast(const Command& command) {
     return reply;
   };
   Stream& stream = outboxes_.at(command.connection);
-  auto now_ds = static_cast<uint32_t>(now_ / 100);
-  uint32_t full = std::min<uint32_t>(config().limits.commands_burst, 6000) * 10;
-  uint64_t earned = uint64_t{now_ds - stream.tokens_at_ds} * config().limits.commands_per_second;
-  stream.tokens = static_cast<uint16_t>(std::min<uint64_t>(full, stream.tokens + earned));
-  stream.tokens_at_ds = now_ds;
-  if (stream.tokens < 10) return refused("too many commands on this connection; slow down", 1000);
+  bool named = config().auth.mode == AuthMode::none;
+  if (named) {
+    auto now_ds = static_cast<uint32_t>(now_ / 100);
+    uint32_t full = std::min<uint32_t>(config().limits.commands_burst, 6000) * 10;
+    uint64_t earned = uint64_t{now_ds - stream.tokens_at_ds} * config().limits.commands_per_second;
+    stream.tokens = static_cast<uint16_t>(std::min<uint64_t>(full, stream.tokens + earned));
+    stream.tokens_at_ds = now_ds;
+    if (stream.tokens < 10) return refused("too many commands on this connection; slow down", 1000);
+  }
+  if (Millis wait = engine_.user_rates().take(command.who.user, now_))
+    return refused("too many commands of this user; slow down", wait);
   if (Millis wait = engine_.tenant_rates().take(command.who.user.tenant(), now_))
     return refused("too many commands of this tenant; slow down", wait);
-  stream.tokens = static_cast<uint16_t>(stream.tokens - 10);
+  if (named) stream.tokens = static_cast<uint16_t>(stream.tokens - 10);
   return std::nullopt;
 }
 

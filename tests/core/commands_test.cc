@@ -543,11 +543,33 @@ TEST(Presence, OfTenThousandCostsEachMemberABoundedNumberOfBytes) {
 // What nobody here reads is passed in the turn that published it, however much that was: a shard that passed
 // less than it publishes would fill the ring.
 TEST(Turn, AShardPassesAllThatIsNotForItsStreams) {
-  CommandEngine engine;
+  Config config;
+  config.limits.commands_burst = 1000;
+  CommandEngine engine(config);
   for (int i = 0; i < 1000; i++) engine.send("ann", "messages.send", R"({"room":"lobby","content":"x"})");
   engine.settle(1);
   EXPECT_GE(engine.shard().ring().claimed().value, 1000u);
   EXPECT_EQ(engine.shard().consumed(), engine.shard().ring().claimed());
+}
+
+// Each command of CommandEngine comes on a connection of its own.
+TEST(Rate, IsTheUsersOverAllConnections) {
+  Config config;
+  config.limits.commands_per_second = 10;
+  config.limits.commands_burst = 3;
+  CommandEngine engine(config);
+  auto code = [&](const std::string& user, bool backend = false) {
+    std::string answer = engine.command(user, "messages.send", R"({"room":"r","content":"x"})", {}, backend);
+    return member(answer, "code");
+  };
+  for (int i = 0; i < 3; i++) EXPECT_EQ(code("ann"), "") << i;
+  EXPECT_EQ(code("ann"), "rate_limited");
+  EXPECT_EQ(engine.shard().metrics_now().refused_rate, 1u);
+  EXPECT_EQ(code("bob"), "");
+  engine.pass(100);
+  EXPECT_EQ(code("ann"), "");
+  EXPECT_EQ(code("ann"), "rate_limited");
+  for (int i = 0; i < 5; i++) EXPECT_EQ(code("key:k", true), "") << "backends have no rate";
 }
 
 }  // namespace

@@ -4,7 +4,9 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { npmEventSource, npmWebSocket, poll, post, send, sendMany, sleep } from '../support/clients.mjs';
+import { Raw } from '../support/raw.mjs';
 import { Server } from '../support/server.mjs';
+import { secret, token } from '../support/tokens.mjs';
 
 let server;
 before(async () => {
@@ -210,6 +212,73 @@ test('a batch over a WebSocket is answered in order, each for itself', async () 
     assert.equal(many.code, 'limit_exceeded');
   } finally {
     feed.close();
+  }
+});
+
+// One POST on a connection of its own.
+const alone = async (server, path) => {
+  const raw = await Raw.connect(server.port);
+  const json = '{"room":"r"}';
+  raw.write(`POST ${path} HTTP/1.1\r\nHost: 127.0.0.1:${server.port}\r\n` +
+    `Content-Type: application/json\r\nContent-Length: ${json.length}\r\n\r\n${json}`);
+  const answer = await raw.answer();
+  raw.close();
+  return { status: answer.status, wait: Number(answer.headers['retry-after']), ...JSON.parse(answer.body) };
+};
+
+test('the rate is the user\'s: a fresh connection for each POST brings nothing new, on any core', async () => {
+  const limited = await Server.start({
+    rates: true, args: ['--shards', '4', '--limits.commands_per_second', '1', '--limits.commands_burst', '5'],
+  });
+  try {
+    const answers = [];
+    for (let i = 0; i < 20; ++i) answers.push(await alone(limited, '/api/typing/stop?id=busy'));
+    const admitted = answers.filter((a) => a.success).length;
+    assert.ok(admitted >= 5 && admitted <= 10, `${admitted} admitted of 20`);
+    const refused = answers.filter((a) => !a.success);
+    for (const answer of refused) {
+      assert.equal(answer.status, 429);
+      assert.equal(answer.code, 'rate_limited');
+      assert.match(answer.error, /of this user/);
+      assert.ok(answer.wait >= 1);
+    }
+    // A WebSocket of the same user shares it, another user has one of their own.
+    const feed = npmWebSocket(`${limited.wsUrl}/ws?id=busy`);
+    await feed.event('connected');
+    const over = await Promise.all([1, 2, 3, 4].map(() => feed.command('typing.stop', { room: 'r' })));
+    assert.ok(over.some((answer) => answer.code === 'rate_limited'));
+    feed.close();
+    assert.equal((await alone(limited, '/api/typing/stop?id=quiet')).success, true);
+  } finally {
+    await limited.stop();
+  }
+});
+
+test('users whose POSTs come over one connection each have their own rate, where they are proved', async () => {
+  const limited = await Server.start({
+    rates: true,
+    args: ['--limits.commands_per_second', '1', '--limits.commands_burst', '3', '--auth.mode', 'jwt',
+      '--auth.algorithms', 'HS256', '--auth.secret', secret, '--auth.default_rights', 'read,write'],
+  });
+  const raw = await Raw.connect(limited.port);
+  try {
+    const json = '{"room":"r"}';
+    const answers = { ann: [], bob: [], cyd: [] };
+    for (const user of Object.keys(answers)) {
+      for (let i = 0; i < 8; ++i) {
+        raw.write(`POST /api/typing/stop HTTP/1.1\r\nHost: 127.0.0.1:${limited.port}\r\n` +
+          `Authorization: Bearer ${token(user)}\r\n` +
+          `Content-Type: application/json\r\nContent-Length: ${json.length}\r\n\r\n${json}`);
+        answers[user].push(JSON.parse((await raw.answer()).body));
+      }
+    }
+    for (const [user, told] of Object.entries(answers)) {
+      const admitted = told.filter((a) => a.success).length;
+      assert.ok(admitted >= 3 && admitted < 8, `${admitted} of ${user}'s: ${JSON.stringify(told[0])}`);
+    }
+  } finally {
+    raw.close();
+    await limited.stop();
   }
 });
 
