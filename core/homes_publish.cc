@@ -3,6 +3,7 @@
 
 #include <bit>
 
+#include "core/hash_key.h"
 #include "core/homes.h"
 #include "core/json.h"
 #include "core/limits.h"
@@ -18,7 +19,7 @@ DedupeKey dedupe_key(const Name& sender, std::string_view client_id) {
   all += sender.text();
   all += '\0';
   all += client_id;
-  XXH128_hash_t hash = XXH3_128bits(all.data(), all.size());
+  XXH128_hash_t hash = XXH3_128bits_withSeed(all.data(), all.size(), hash_key());
   return {hash.high64, hash.low64};
 }
 

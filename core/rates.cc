@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/hash_key.h"
 #include "core/status.h"
 
 namespace twinwire {
@@ -48,7 +49,7 @@ TenantRates::TenantRates(uint32_t per_second, uint32_t burst)
       burst_us_(step_us_ * std::max<uint32_t>(1, burst)) {}
 
 TenantRates::Bucket& TenantRates::bucket(std::string_view tenant) {
-  uint64_t hash = XXH3_64bits(tenant.data(), tenant.size()) | 1;
+  uint64_t hash = XXH3_64bits_withSeed(tenant.data(), tenant.size(), hash_key()) | 1;
   size_t at = hash >> 8;
   for (size_t probe = 0; probe < kProbes; probe++, at++) {
     Bucket& place = buckets_[at % kPlaces];

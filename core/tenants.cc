@@ -4,6 +4,7 @@
 
 #include <bit>
 
+#include "core/hash_key.h"
 #include "core/status.h"
 
 namespace twinwire {
@@ -13,7 +14,7 @@ Tenants::Tenants(uint32_t max) : max_(max), table_(std::bit_ceil(uint64_t{max} *
 }
 
 size_t Tenants::first_of(std::string_view tenant) const {
-  return XXH3_64bits(tenant.data(), tenant.size()) & (table_.size() - 1);
+  return XXH3_64bits_withSeed(tenant.data(), tenant.size(), hash_key()) & (table_.size() - 1);
 }
 
 uint16_t Tenants::find(std::string_view tenant) const {

@@ -5,8 +5,12 @@
 #include <cstdlib>
 #include <new>
 
+#include "core/hash_key.h"
+
 namespace twinwire {
 namespace {
+
+uint64_t process_hash_key = 0;  // constant once there are threads
 
 constexpr char kHex[] = "0123456789abcdef";
 
@@ -31,6 +35,9 @@ std::optional<uint64_t> parse_hex(std::string_view text) {
 }
 
 }  // namespace
+
+uint64_t hash_key() { return process_hash_key; }
+void set_hash_key(uint64_t key) { process_hash_key = key; }
 
 std::optional<Cursor> Cursor::parse(std::string_view text) {
   if (text.size() != kTextSize || text[12] != '-') return std::nullopt;
@@ -86,7 +93,8 @@ Name::Name(std::string_view tenant, std::string_view text) {
 }
 
 uint32_t Name::hash_of(std::string_view tenant, std::string_view text) {
-  uint64_t seed = tenant.empty() ? 0 : XXH3_64bits(tenant.data(), tenant.size());
+  uint64_t seed = process_hash_key;
+  if (!tenant.empty()) seed = XXH3_64bits_withSeed(tenant.data(), tenant.size(), seed);
   return static_cast<uint32_t>(XXH3_64bits_withSeed(text.data(), text.size(), seed));
 }
 

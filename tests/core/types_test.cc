@@ -3,9 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
+#include <string>
 #include <thread>
 #include <vector>
+
+#include "core/hash_key.h"
 
 namespace twinwire {
 namespace {
@@ -104,6 +108,24 @@ TEST(Name, EqualOnlyWhenBothPartsAre) {
   EXPECT_EQ(Name(), Name());
   EXPECT_TRUE(Name("", ""));
   EXPECT_NE(Name::hash_of("ab", "c"), Name::hash_of("a", "bc"));
+}
+
+// Whoever searches for names that meet has to know the key. With another one they part.
+TEST(Name, NamesThatMeetUnderOneKeyPartUnderAnother) {
+  const uint64_t before = hash_key();
+  for (std::string_view tenant : {"", "acme"}) {
+    set_hash_key(1);
+    std::map<uint32_t, std::string> first;
+    std::vector<std::pair<std::string, std::string>> meet;
+    for (int i = 0; meet.size() < 8; i++) {
+      std::string name = "user" + std::to_string(i);
+      auto [it, is_new] = first.emplace(Name::hash_of(tenant, name), name);
+      if (!is_new) meet.emplace_back(it->second, name);
+    }
+    set_hash_key(2);
+    for (const auto& [a, b] : meet) EXPECT_NE(Name::hash_of(tenant, a), Name::hash_of(tenant, b)) << a;
+  }
+  set_hash_key(before);
 }
 
 TEST(Name, LongestAllowed) {

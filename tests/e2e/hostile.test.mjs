@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 
-import { send, sleep } from '../support/clients.mjs';
+import { npmWebSocket, post, send, sleep } from '../support/clients.mjs';
 import { Raw, frame, rawWebSocket } from '../support/raw.mjs';
 import { bin, Server } from '../support/server.mjs';
 import { command, secret, token } from '../support/tokens.mjs';
@@ -151,4 +151,26 @@ test('check-config finds what would keep the server from starting', async () => 
   assert.equal(hook.code, 78);
   assert.match(hook.stderr, /hooks\.save_url/);
   assert.equal((await check('--server.rings_per_shard', '65')).code, 78);
+});
+
+test('names cannot be chosen to meet in the tables: their hashes are keyed anew at each start', async () => {
+  // The one place where the order of a table shows: who is listed as present, and in which order.
+  const listed = async () => {
+    const own = await Server.start({ args: ['--server.shards', '1'] });
+    const feeds = [];
+    try {
+      for (let i = 0; i < 24; ++i) feeds.push(npmWebSocket(`${own.wsUrl}/ws?id=user${i}&rooms=r`));
+      await Promise.all(feeds.map((feed) => feed.event('connected')));
+      const list = await post(own, 'user0', 'presence.list', { room: 'r' });
+      assert.equal(list.count, 24);
+      return list.users.map((user) => user.userId);
+    } finally {
+      feeds.forEach((feed) => feed.close());
+      await own.stop();
+    }
+  };
+  const first = await listed();
+  const second = await listed();
+  assert.deepEqual([...first].sort(), [...second].sort());
+  assert.notDeepEqual(first, second);
 });

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "core/engine.h"
+#include "core/hash_key.h"
 #include "core/page.h"
 #include "core/version.h"
 #include "net/server.h"
@@ -220,6 +221,7 @@ int run_server(const Config& config, const std::function<Result<Config>()>& relo
   int signals = block_signals();
   SystemClock clock;
   SystemRandom random;
+  set_hash_key(random.next());
   auto store = store::Store::open(store_options(config), clock, random);
   if (!store) return start_failed(store.error());
   auto token = operator_token(config);
