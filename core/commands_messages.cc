@@ -332,7 +332,7 @@ void load_at_home(Shard& shard, Command command, std::optional<Sequence> cut) {
                             *load->before->sequence - std::min<uint64_t>(1, load->before->sequence->value));
     if (load->after && load->after->sequence) load->floor = std::max(load->floor, *load->after->sequence);
     if (cut) load->last_event_id = home.cursor(*cut).text();
-    load->receipts = home.homes().receipts_json(room, kReceiptsListed);
+    load->receipts = home.homes().receipts_json(room);
     load->command = std::move(asked);
     load_page(home, std::move(load));
   });

@@ -68,7 +68,7 @@ void Homes::loaded(RoomId id, std::unique_ptr<RoomRecord> record) {
     if (is_inbox(room.name)) room.kind = RoomKind::inbox;
     room.updated_wall_ms = record->updated_wall_ms;
     for (Member& member : record->members) room.members.emplace(member.user, member.since);
-    for (UserReceipt& line : record->receipts) room.made_marks().receipts.emplace(line.user, line.receipt);
+    for (UserReceipt& line : record->receipts) room.made_marks().receipts.raise(line.user, line.receipt);
   }
   room.trimmed_through = record->trimmed_through;
   room.last_kept = record->last_kept;

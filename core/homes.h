@@ -166,8 +166,8 @@ class Homes {
   // Up to where `user` has received or read; false: no further than known. Told to the room, in large ones
   // gathered.
   Result<bool> set_receipt(Room& room, const Name& user, bool read, Sequence upto, SessionId from);
-  // [{"userId","delivered","read"}] of at most `max` users, the newest ones.
-  std::string receipts_json(const Room& room, uint32_t max) const;
+  // [{"userId","delivered","read"}] of at most kReceiptsListed users, the newest ones.
+  std::string receipts_json(const Room& room) const;
   // {"delivered","read"} of one user.
   std::string receipt_json(const Room& room, const Name& user) const;
   Result<void> set_media(Room& room, const Name& user, uint8_t on, SessionId from);

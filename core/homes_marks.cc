@@ -29,18 +29,15 @@ void append_media(JsonObject& object, const Name& user, uint8_t on) {
 Result<bool> Homes::set_receipt(Room& room, const Name& user, bool read, Sequence upto, SessionId from) {
   upto = std::min(upto, room.last_kept);
   Marks& marks = room.made_marks();
-  auto known = marks.receipts.find(user);
-  Sequence before;
-  if (known != marks.receipts.end()) before = read ? known->second.read : known->second.delivered;
-  if (upto <= before) return false;
-  if (known == marks.receipts.end() && marks.receipts.size() >= kReceiptsPerRoom)
+  Receipt known = marks.receipts.find(user);
+  if (upto <= (read ? known.read : known.delivered)) return false;
+  if (marks.receipts.size() >= kReceiptsPerRoom && !marks.receipts.contains(user))
     return fail(Code::limit_exceeded, "this room keeps the receipts of no further user");
   bool large =
       std::max<size_t>(room.members.size(), room.present.size()) > shard_.config().presence.members_max;
   uint8_t kind = read ? Marks::kRead : Marks::kDelivered;
   if (auto written = write_receipt(room, user, kind, upto, large, from); !written) return written.error();
-  Receipt& receipt = marks.receipts[user];
-  (read ? receipt.read : receipt.delivered) = upto;
+  marks.receipts.raise(user, read ? Receipt{{}, upto} : Receipt{upto, {}});
   wants_timer(room);
   if (large) marks.untold[user] |= kind;
   return true;
@@ -58,12 +55,11 @@ void Homes::settle_marks(Room& room) {
       marks.unwritten[event.user()] |= event.type() == "receipt.read" ? Marks::kRead : Marks::kDelivered;
   }
   for (auto it = marks.unwritten.begin(); it != marks.unwritten.end() && durability.accepting();) {
-    auto receipt = marks.receipts.find(it->first);
+    Receipt now = marks.receipts.find(it->first);
     for (uint8_t kind : {Marks::kDelivered, Marks::kRead}) {
       if ((it->second & kind) == 0) continue;
-      if (receipt != marks.receipts.end()) {
-        const Receipt& now = receipt->second;
-        Sequence upto = kind == Marks::kRead ? now.read : now.delivered;
+      Sequence upto = kind == Marks::kRead ? now.read : now.delivered;
+      if (upto.value != 0) {
         if (!write_receipt(room, it->first, kind, upto, true, {})) return;
         shard_.metrics().receipts_rewritten++;
       }
@@ -98,10 +94,7 @@ Result<void> Homes::write_receipt(Room& room, const Name& user, uint8_t kind, Se
 
 std::string Homes::receipt_json(const Room& room, const Name& user) const {
   Receipt receipt;
-  if (room.marks) {
-    auto it = room.marks->receipts.find(user);
-    if (it != room.marks->receipts.end()) receipt = it->second;
-  }
+  if (room.marks) receipt = room.marks->receipts.find(user);
   std::string out;
   JsonObject object(out);
   // Who has read has received.
@@ -112,27 +105,13 @@ std::string Homes::receipt_json(const Room& room, const Name& user) const {
   return out;
 }
 
-std::string Homes::receipts_json(const Room& room, uint32_t max) const {
-  struct Line {
-    Sequence newest;
-    const Name* user;
-  };
-  std::vector<Line> lines;
-  if (room.marks) {
-    lines.reserve(room.marks->receipts.size());
-    for (const auto& [user, receipt] : room.marks->receipts)
-      lines.push_back({std::max(receipt.delivered, receipt.read), &user});
-  }
-  size_t count = std::min<size_t>(max, lines.size());
-  auto newer = [](const Line& a, const Line& b) {
-    return a.newest != b.newest ? a.newest > b.newest : a.user->text() < b.user->text();
-  };
-  std::partial_sort(lines.begin(), lines.begin() + static_cast<ptrdiff_t>(count), lines.end(), newer);
+std::string Homes::receipts_json(const Room& room) const {
   std::string out = "[";
-  for (size_t i = 0; i < count; i++) {
-    if (i) out += ',';
-    out += "{\"userId\":" + json_string(lines[i].user->text()) + ",";
-    out += receipt_json(room, *lines[i].user).substr(1);
+  if (!room.marks) return out + "]";
+  for (const Receipts::Line& line : room.marks->receipts.newest()) {
+    if (out.size() > 1) out += ',';
+    out += "{\"userId\":" + json_string(line.user.text()) + ",";
+    out += receipt_json(room, line.user).substr(1);
   }
   return out + "]";
 }
@@ -213,8 +192,7 @@ void Homes::add_marks(const Room& room, RoomState& state) const {
     append_media(entry, user, on);
   }
   out += "]}";
-  if (!room.marks->receipts.empty())
-    state.receipts_json = "{\"receipts\":" + receipts_json(room, kReceiptsListed) + "}";
+  if (!room.marks->receipts.empty()) state.receipts_json = "{\"receipts\":" + receipts_json(room) + "}";
 }
 
 }  // namespace twinwire

@@ -17,6 +17,7 @@
 #include "core/event.h"
 #include "core/history.h"
 #include "core/present.h"
+#include "core/receipts.h"
 #include "core/types.h"
 
 namespace twinwire {
@@ -131,7 +132,7 @@ class Activity {
 struct Marks {
   static constexpr uint8_t kDelivered = 1, kRead = 2;
   static constexpr uint8_t kCamera = 1, kMic = 2, kScreen = 4;
-  std::unordered_map<Name, Receipt> receipts;
+  Receipts receipts;
   std::unordered_map<Name, uint8_t>
       untold;  // of a large room: whose receipts are to be told (kDelivered, kRead)
   Millis told_at = 0;
