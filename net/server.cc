@@ -167,6 +167,16 @@ void Server::wake(uint32_t shard) {
   loop.wake();
 }
 
+bool Server::all_came_round() {
+  bool all = true;
+  for (auto& thread : threads_) {
+    all &= thread->came_round.exchange(false,
+                                       std::memory_order_relaxed);  // partner: run(); nothing else is told
+    thread->loop->wake();
+  }
+  return all;
+}
+
 void Server::drain() {
   if (engine_) engine_->start_draining();
   for (auto& thread : threads_) {
@@ -221,6 +231,7 @@ void Server::run(ShardThread& self, Engine& engine) {
   while (!stopping_.load(std::memory_order_acquire)) {  // partner: stop()
     turn(self, shard);
     self.drained.store(self.gateway->drained(), std::memory_order_release);  // partner: drained()
+    self.came_round.store(true, std::memory_order_relaxed);                  // partner: all_came_round()
     if (self.gateway->busy() || self.loop->ready() || !shard.idle()) continue;
     // A wake-up by stop() that this turn has taken already must not be slept over.
     if (stopping_.load(std::memory_order_acquire)) break;  // partner: stop()

@@ -52,6 +52,10 @@ class Server {
   Result<void> reload_auth(const Config& config) { return authenticator_->reload(config); }
   // Ends the sleep of a shard's thread; from another shard's thread without a system call of its own.
   void wake(uint32_t shard);
+  // Whether every shard's thread has come round since the last call; wakes those that sleep, so that they
+  // will have at the next. For whoever watches that none hangs: the caller's pace is its patience. Main's
+  // thread.
+  bool all_came_round();
   // Says good-bye to everybody, spread over `drain.seconds`. New streams and commands are sent away
   // meanwhile.
   void drain();
@@ -68,6 +72,7 @@ class Server {
     std::unique_ptr<Gateway> gateway;
     std::thread thread;
     std::atomic<bool> drained{false};
+    std::atomic<bool> came_round{false};
   };
 
   Server(Options options, std::unique_ptr<Authenticator> authenticator);

@@ -10,6 +10,7 @@ import { test } from 'node:test';
 import { npmEventSource, npmWebSocket, poll, post, send, sendMany, sleep } from '../support/clients.mjs';
 import { Raw } from '../support/raw.mjs';
 import { Server, bin } from '../support/server.mjs';
+import { ServiceManager } from '../support/service_manager.mjs';
 
 const program = join(bin, 'twinwire');
 
@@ -231,3 +232,55 @@ test('SIGHUP says what it cannot do and changes nothing', () => withDirectory(as
     await server.stop();
   }
 }));
+
+for (const kind of ['a path', 'an abstract name']) {
+  test(`a service manager at ${kind} is told: ready, alive as often as it asks, stopping`, () => withDirectory(async (path) => {
+    const name = kind === 'a path' ? join(path, 'notify') : `@twinwire-test-${process.pid}`;
+    const manager = await ServiceManager.start(name);
+    const server = await Server.start({
+      args: ['--drain.seconds', '1'], env: { NOTIFY_SOCKET: name, WATCHDOG_USEC: '800000' },
+    });
+    try {
+      const alive = (texts) => texts.filter((text) => text === 'WATCHDOG=1').length;
+      await manager.until((texts) => alive(texts) >= 5, 'that it lives');
+      const [first] = manager.texts();
+      assert.equal(first, `READY=1;STATUS=serves at 127.0.0.1:${server.port}`);
+      const beats = manager.told.filter(({ text }) => text === 'WATCHDOG=1');
+      assert.ok(beats[4].at - beats[0].at >= 600, 'four times in the time it gave, not more');
+      // It stands still, and the manager hears nothing: that is how a watchdog knows.
+      process.kill(server.pid, 'SIGSTOP');
+      await sleep(200);
+      const before = alive(manager.texts());
+      await sleep(800);
+      assert.equal(alive(manager.texts()), before);
+      process.kill(server.pid, 'SIGCONT');
+      await manager.until((texts) => alive(texts) > before, 'that it lives again');
+      assert.ok(!manager.texts().some((text) => text.startsWith('STOPPING')));
+      assert.deepEqual(await server.end('SIGTERM'), { code: 0, signal: null });
+      await manager.until((texts) => texts.includes('STOPPING=1;STATUS=draining'), 'that it stops');
+    } finally {
+      await server.stop();
+      await manager.stop();
+    }
+  }));
+}
+
+test('a service manager without a watchdog hears of start and stop alone; one that cannot be told is no reason not to serve', () =>
+  withDirectory(async (path) => {
+    const manager = await ServiceManager.start(join(path, 'notify'));
+    const told = await Server.start({ env: { NOTIFY_SOCKET: join(path, 'notify') } });
+    await sleep(300);
+    await told.stop();
+    await manager.until((texts) => texts.length === 2, 'both');
+    assert.deepEqual(manager.texts().map((text) => text.split(';')[0]), ['READY=1', 'STOPPING=1']);
+    await manager.stop();
+    for (const [name, sentence] of [
+      [join(path, 'nobody'), /the service manager at NOTIFY_SOCKET cannot be told/],
+      ['vsock:2:1', /NOTIFY_SOCKET "vsock:2:1" is neither a path nor an abstract name/],
+    ]) {
+      const server = await Server.start({ env: { NOTIFY_SOCKET: name, WATCHDOG_USEC: '400000' } });
+      for (let tries = 0; !sentence.test(server.log); ++tries, await sleep(20)) assert.ok(tries < 100, server.log);
+      assert.equal((await fetch(server.url)).status, 200);
+      assert.deepEqual(await server.stop(), { code: 0, signal: null });
+    }
+  }));

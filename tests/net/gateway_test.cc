@@ -286,6 +286,29 @@ TEST(Gateway, AHalfClosedClientStillGetsItsAnswers) {
   EXPECT_NE(got.find("\"content\":\"2\""), std::string::npos) << got;
 }
 
+// What a watchdog goes by: shards that sleep are well, one that hangs is not.
+TEST(Server, SaysWhetherEveryShardCameRound) {
+  SmallServer small({});
+  auto within = [&](bool wanted, Millis at_most) {
+    for (Millis end = now_ms() + at_most; now_ms() < end;) {
+      if (small.server().all_came_round() == wanted) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return false;
+  };
+  EXPECT_TRUE(within(true, 5000));
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));  // asleep both
+  (void)small.server().all_came_round();
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  EXPECT_TRUE(small.server().all_came_round()) << "woken, they came round";
+  small.clock().held = true;  // whatever a shard does next, it asks the time, and hangs there
+  EXPECT_TRUE(within(false, 5000));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_FALSE(small.server().all_came_round()) << "and stays so";
+  small.clock().held = false;
+  EXPECT_TRUE(within(true, 5000));
+}
+
 TEST(Gateway, OperatorsNeedTheToken) {
   SmallServer server(Config{});
   Client client(server.operators());

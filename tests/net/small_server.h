@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <random>
 #include <string>
@@ -23,8 +24,13 @@ namespace twinwire {
 
 class RealClock : public Clock {
  public:
-  Millis now_ms() const override { return twinwire::now_ms(); }
+  // Who asks while it is held stands still until it is let go.
+  Millis now_ms() const override {
+    while (held) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return twinwire::now_ms();
+  }
   uint64_t wall_ms() const override { return static_cast<uint64_t>(time(nullptr)) * 1000; }
+  std::atomic<bool> held{false};
 };
 
 class SeededRandom : public Random {
@@ -72,6 +78,7 @@ class SmallServer {
   const Address& address() const { return server_->public_address(); }
   const Address& operators() const { return server_->operator_address(); }
   Server& server() { return *server_; }
+  RealClock& clock() { return clock_; }
 
  private:
   // The store: everything is stored as soon as it is seen.

@@ -28,6 +28,7 @@
 #include "tools/twinwire/cli.h"
 #include "tools/twinwire/revocation_file.h"
 #include "tools/twinwire/save_hook.h"
+#include "tools/twinwire/service_manager.h"
 
 namespace twinwire {
 namespace {
@@ -189,24 +190,58 @@ void reload_config(Server& server, const Config& running, Config& applied,
   if (!waiting.empty()) spdlog::warn("SIGHUP: these have changed and need a restart: {}", waiting);
 }
 
+// Tells the service manager four times in its watchdog's time that the server lives, unless a shard hangs.
+class Watchdog {
+ public:
+  Watchdog(ServiceManager& manager, Server& server, const Clock& clock)
+      : manager_(manager), server_(server), clock_(clock) {}
+  // In how many milliseconds to come again; -1: nobody watches.
+  int beat() {
+    if (manager_.watchdog_ms() == 0) return -1;
+    Millis step = std::max<Millis>(manager_.watchdog_ms() / 4, 1), now = clock_.now_ms();
+    if (now >= next_ms_) {
+      if (server_.all_came_round()) (void)manager_.alive();
+      next_ms_ = now + step;
+    }
+    return static_cast<int>(std::min<Millis>(next_ms_ - now, 60'000));
+  }
+
+ private:
+  ServiceManager& manager_;
+  Server& server_;
+  const Clock& clock_;
+  Millis next_ms_ = 0;
+};
+
 void wait_for_the_end(int signals, Server& server, Engine& engine, RevocationFile& revoked,
-                      const std::function<Result<Config>()>& reload) {
+                      ServiceManager& manager, const std::function<Result<Config>()>& reload) {
   const Config& config = engine.config();
   Config applied = config;
+  Watchdog watchdog(manager, server, engine.clock());
   for (;;) {
-    int signal = next_signal(signals, revoked, -1);
+    int signal = next_signal(signals, revoked, watchdog.beat());
     if (signal == SIGHUP) reload_config(server, config, applied, reload);
     if (signal == SIGTERM || signal == SIGINT) break;
   }
   spdlog::info("draining: every stream is told, over {} s; a second signal ends at once",
                config.drain.seconds);
+  (void)manager.stopping("draining");
   engine.start_draining();
   server.drain();
   int left_ms = static_cast<int>(config.drain.seconds) * 1000 + 2000;
   for (; left_ms > 0 && !server.drained(); left_ms -= 20) {
+    watchdog.beat();
     int signal = next_signal(signals, revoked, 20);
     if (signal == SIGTERM || signal == SIGINT) break;
   }
+}
+
+// A manager that cannot be told is no reason not to serve.
+ServiceManager service_manager() {
+  auto opened = ServiceManager::open(ServiceManager::environment());
+  if (opened) return std::move(*opened);
+  spdlog::warn("{}; the service manager is told nothing", opened.error().sentence);
+  return {};
 }
 
 int start_failed(const Error& error) {
@@ -219,6 +254,7 @@ int start_failed(const Error& error) {
 int run_server(const Config& config, const std::function<Result<Config>()>& reload) {
   set_up_log(config);
   int signals = block_signals();
+  ServiceManager manager = service_manager();
   SystemClock clock;
   SystemRandom random;
   set_hash_key(random.next());
@@ -291,8 +327,9 @@ int run_server(const Config& config, const std::function<Result<Config>()>& relo
   std::printf("twinwire ready: http://%s/  admin http://%s/\n", at.c_str(),
               (*server)->operator_address().text().c_str());
   std::fflush(stdout);
+  if (!manager.ready("serves at " + at)) spdlog::warn("the service manager at NOTIFY_SOCKET cannot be told");
 
-  wait_for_the_end(signals, **server, engine, **revoked, reload);
+  wait_for_the_end(signals, **server, engine, **revoked, manager, reload);
   (*server)->stop();
   bool stored = (*store)->stop();
   if (hook) hook->stop();
