@@ -113,20 +113,4 @@ std::vector<std::string> Query::list(std::string_view name) {
   return out;
 }
 
-std::string redacted_query(std::string_view text) {
-  std::string out;
-  while (!text.empty()) {
-    std::string_view part = cut(text, '&');
-    std::string_view key = part.substr(0, part.find('='));
-    auto decoded = percent_decode(key);
-    if (!out.empty()) out += '&';
-    if (!decoded || *decoded == "token" || *decoded == "session") {
-      out.append(key).append("=...");
-    } else {
-      out += part;
-    }
-  }
-  return out;
-}
-
 }  // namespace twinwire

@@ -38,7 +38,4 @@ class Query {
   bool malformed_ = false;
 };
 
-// `text` with the values of secret parameters ("token", "session") replaced, for logs.
-std::string redacted_query(std::string_view text);
-
 }  // namespace twinwire

@@ -23,7 +23,6 @@ TEST(Query, ValuesAndLists) {
   }
   EXPECT_EQ(percent_decode("%00%ff"), std::string("\0\xff", 2));
   EXPECT_EQ(percent_encode("a b/é"), "a%20b%2F%C3%A9");
-  EXPECT_EQ(redacted_query("rooms=a&token=secret&t%6Fken=s2&x=1"), "rooms=a&token=...&t%6Fken=...&x=1");
 }
 
 TEST(Origin, OnlyNamesThatNoStrangersDnsCanPointHere) {
