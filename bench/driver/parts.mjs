@@ -31,6 +31,9 @@ const slice = (context) => ['--slice-ms', context.quick ? 150 : 400];
 const once = ['--repetitions', 1, '--warm-up', 0];
 const transports = ['sse', 'ws'];
 
+// Heartbeats as the server does them by default; no slab of bare pairs beside.
+const byDefault = ['--heartbeat', 0, '--bare-pairs', 0];
+
 // A step that holds idle connections on both transports at ours.
 const held = (context, id, connections, ...words) => ({
   id,
@@ -206,14 +209,15 @@ export const parts = [
   {
     name: 'idle',
     about: 'connections that do nothing: memory in user space and in the kernel, CPU, one broadcast to all',
-    seconds: { full: 240, quick: 12 },
+    seconds: { full: 330, quick: 12 },
     steps(context) {
       const hold = (id, connections, ...words) => held(context, id, connections, ...words);
       if (context.quick) return [hold('mixed-2000', 2000, '--hold-seconds', 3)];
       return [
         hold('mixed-1000', 1000, '--hold-seconds', 10),
         hold('mixed-10000', 10_000, '--hold-seconds', 10),
-        hold('mixed-45000', 45_000, '--shards', 2, '--hold-seconds', 20),
+        hold('mixed-45000', 45_000, '--shards', 2, '--hold-seconds', 65),
+        hold('beats-45000', 45_000, '--shards', 2, '--hold-seconds', 30, byDefault),
         ...transports.flatMap((transport) =>
           ['twinwire', ...peersOn(transport, context)].map((name) => ({
             id: `${transport}-${name}`,
@@ -359,13 +363,14 @@ export const parts = [
   {
     name: 'million',
     about: 'a million connections, both ends on this machine (only with --million)',
-    seconds: { full: 1300, quick: 0 },
+    seconds: { full: 1000, quick: 0 },
     asked: true,
     steps(context) {
       const both = ['--at-once', 1100, '--shards', 2, '--no-pin', '--set=--server.rings_per_shard=26'];
       const growth = ['--growth', '--connections', 1_000_000, '--repetitions', 5, both];
       return [
         { ...held(context, 'million', 1_000_000, '--hold-seconds', 70, both), limitSeconds: 1200 },
+        { ...held(context, 'beats', 1_000_000, '--hold-seconds', 30, byDefault, both), limitSeconds: 1200 },
         { id: 'growth', argv: twinbench(context, 'connect', growth), limitSeconds: 1800 },
       ];
     },

@@ -151,6 +151,13 @@ function holdRows(report) {
   return found.sort((a, b) => a.hold.connections - b.hold.connections);
 }
 
+// Heartbeats came only where the connections were held for as long as one takes.
+function idleCpu(hold) {
+  const beats = hold.heartbeatSeconds === 0 ? '15 and 25 s' : `${hold.heartbeatSeconds} s`;
+  const due = (hold.holdSeconds ?? 0) >= (hold.heartbeatSeconds || 25);
+  return [due ? beats : `${beats}, none came due`, `${hold.idleCpuPercent.toFixed(2)} %`];
+}
+
 export function idle(report) {
   const out = [
     '## Connections that do nothing\n',
@@ -169,6 +176,7 @@ export function idle(report) {
           '>kernel bytes a pair',
           '>a bare pair',
           '>armed',
+          '>heartbeat',
           '>idle CPU',
           '>broadcast reached',
           '>in ms',
@@ -181,7 +189,7 @@ export function idle(report) {
           whole(hold.slabBytesPerPair),
           whole(hold.slabBytesPerBarePair),
           whole(hold.armed),
-          Number.isFinite(hold.idleCpuPercent) ? `${hold.idleCpuPercent.toFixed(2)} %` : '–',
+          ...idleCpu(hold),
           whole(hold.broadcastReached),
           whole(hold.broadcastMs),
           whole(hold.broadcastCpuNs),
@@ -189,9 +197,9 @@ export function idle(report) {
       ),
     );
     out.push(
-      'User space: private memory of the server, after less before. Kernel: active objects of the slab caches of sockets, files, polls and small allocations, both ends of a connection, beside 15,000 bare pairs of the same run. *Armed*: what the server waits with, `io_kiocb` and the node of a registered file. Heartbeat 60 s.\n',
+      'User space: private memory of the server, after less before. Kernel: active objects of the slab caches of sockets, files, polls and small allocations, both ends of a connection, beside 15,000 bare pairs of the same run. *Armed*: what the server waits with, `io_kiocb` and the node of a registered file. Idle CPU: of one core, while the connections were held. By default a heartbeat comes every 15 s on SSE and every 25 s on WebSocket.\n',
     );
-    const most = holds.filter(({ hold }) => hold.connections >= 10_000 && hold.connections <= 45_000).at(-1)?.hold;
+    const most = holds.filter(({ hold }) => hold.connections <= 45_000 && hold.slabBytesPerBarePair > 0).at(-1)?.hold;
     if (most) {
       report.judge(
         'idle-user',
@@ -271,7 +279,7 @@ export function idle(report) {
       name: 'kernel, both ends',
       colour: '#8a6a12',
       points: holds
-        .filter(({ hold }) => hold.slabBytesPerPair)
+        .filter(({ hold }) => hold.slabBytesPerBarePair > 0)
         .map(({ hold }) => [hold.connections, hold.connections * hold.slabBytesPerPair]),
     },
   ];
@@ -386,6 +394,15 @@ export function growth(report) {
       320,
       { show: whole, unit: ' bytes' },
     );
+    if (Number.isFinite(armedBytes(hold)))
+      report.judge(
+        'million-kernel',
+        'a million idle connections: kernel memory for what is armed',
+        '≤ 350 bytes each',
+        armedBytes(hold),
+        350,
+        { show: whole, unit: ' bytes' },
+      );
     report.decide(
       'million-broadcast',
       'a million: one broadcast',
@@ -394,7 +411,7 @@ export function growth(report) {
       hold.broadcastReached >= hold.connections,
     );
     out.push(
-      `**A million idle connections**, held by one server process: ${whole(hold.connections)}, user space ${whole(hold.userBytesPerConnection)} bytes each beyond ${(hold.baseBytes / 2 ** 20).toFixed(0)} MiB, slab ${whole(hold.slabBytesPerPair)} bytes a pair, idle CPU ${hold.idleCpuPercent?.toFixed(2)} %, one broadcast reached ${whole(hold.broadcastReached)} in ${whole(hold.broadcastMs)} ms.\n`,
+      `**A million idle connections**, held by one server process: ${whole(hold.connections)}, user space ${whole(hold.userBytesPerConnection)} bytes each beyond ${(hold.baseBytes / 2 ** 20).toFixed(0)} MiB, slab ${whole(hold.slabBytesPerPair)} bytes a pair, idle CPU ${idleCpu(hold)[1]} of a core (heartbeat ${idleCpu(hold)[0]}), one broadcast reached ${whole(hold.broadcastReached)} in ${whole(hold.broadcastMs)} ms.\n`,
     );
   } else {
     out.push(

@@ -130,6 +130,7 @@ void print_held(const CommonOptions& common, const ConnectOptions& options, cons
     JsonObject(inner)
         .field("connections", n)
         .field("heartbeatSeconds", options.heartbeat_seconds)
+        .field("holdSeconds", options.hold_seconds)
         .raw("connectSeconds", fmt::format("{:.2f}", held.connect_seconds))
         .raw("connectCpuNs", fmt::format("{:.0f}", held.connect_cpu_nanos / n))
         .field("baseBytes", held.before.private_bytes)
@@ -156,8 +157,10 @@ void print_held(const CommonOptions& common, const ConnectOptions& options, cons
     fmt::print("{}\n", report.json());
     return;
   }
-  client::Facts facts(fmt::format("{} idle connections, {}, heartbeat {} s", client::with_thousands(n),
-                                  transport, options.heartbeat_seconds));
+  const std::string heartbeat =
+      options.heartbeat_seconds > 0 ? fmt::format("{} s", options.heartbeat_seconds) : "by default";
+  client::Facts facts(
+      fmt::format("{} idle connections, {}, heartbeat {}", client::with_thousands(n), transport, heartbeat));
   facts.add("connected in", fmt::format("{:.2f} s", held.connect_seconds));
   facts.add("server CPU of each", client::duration_text(static_cast<uint64_t>(held.connect_cpu_nanos / n)));
   facts.add("server without connections, private", client::bytes_text(held.before.private_bytes));

@@ -144,7 +144,8 @@ Result<PeerFile> parse_peer(std::string_view text) {
 Dialect twinwire_dialect(const TwinwireWords& words) {
   Dialect out;
   out.name = "twinwire";
-  const std::string query = fmt::format("?id={{user}}&rooms={{room}}&heartbeat={}", words.heartbeat_seconds);
+  std::string query = "?id={user}&rooms={room}";
+  if (words.heartbeat_seconds > 0) query += fmt::format("&heartbeat={}", words.heartbeat_seconds);
   out.sse = Dialect::Reading{.target = "/api/events" + query,
                              .headers = {{"Accept", "text/event-stream"}},
                              .say = {},

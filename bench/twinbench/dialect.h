@@ -74,7 +74,7 @@ Result<PeerFile> parse_peer(std::string_view json);
 struct TwinwireWords {
   bool kept = true;
   std::string ack = "accepted";
-  unsigned heartbeat_seconds = 600;  // none falls into a measurement
+  unsigned heartbeat_seconds = 600;  // none falls into a measurement; 0: the server's defaults
 };
 // Whether a target's name says that it is ours: "twinwire", or another build of it, "twinwire:LABEL".
 inline bool is_ours(std::string_view name) { return name == "twinwire" || name.starts_with("twinwire:"); }

@@ -159,7 +159,9 @@ void add_connect(CLI::App& app, int& status) {
       ->capture_default_str();
   command->add_flag("--hold", options.hold, "Hold them (ours only)");
   command->add_option("--hold-seconds", options.hold_seconds)->capture_default_str();
-  command->add_option("--heartbeat", options.heartbeat_seconds, "Seconds, with --hold")
+  command
+      ->add_option("--heartbeat", options.heartbeat_seconds,
+                   "Seconds, with --hold; 0: as the server does it by default")
       ->capture_default_str();
   command->add_flag("!--no-broadcast", options.broadcast, "No message to all at the end of --hold");
   command->add_flag("--growth", options.growth,
