@@ -108,13 +108,14 @@ void bridge_reply(Reply& reply, const Bridge& bridge, std::string_view command) 
   reply.body = std::move(renamed);
 }
 
-std::string hint_body(std::string_view target, std::string_view host) {
+std::string hint_body(std::string_view target, const HintAsked& asked) {
   std::string out;
   JsonObject object(out);
   object.field("success", true).field("moved", true).field("path", target);
-  if (!host.empty()) {
-    std::string_view scheme = target == "/ws" ? "ws://" : "http://";
-    object.field("url", std::string(scheme) + std::string(host) + std::string(target));
+  if (!asked.host.empty()) {
+    std::string url = target == "/ws" ? "ws" : "http";
+    url += asked.secure ? "s://" : "://";
+    object.field("url", url.append(asked.host).append(target));
   }
   object.field("message", "this stream has moved: connect to " + std::string(target));
   object.end();

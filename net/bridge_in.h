@@ -28,7 +28,12 @@ bool changes_replies(const Bridge& bridge);
 // An answer as the application knows it; `command` may be empty.
 void bridge_reply(Reply& reply, const Bridge& bridge, std::string_view command);
 
-// {"success":true,"moved":true,…}: what stands at an address that a stream has left.
-std::string hint_body(std::string_view target, std::string_view host);
+// {"success":true,"moved":true,…}: what stands at an address that a stream has left. `host` is empty or what
+// the client calls us, `secure` whether it came to us over TLS, which a proxy in front has taken off.
+struct HintAsked {
+  std::string_view host;
+  bool secure = false;
+};
+std::string hint_body(std::string_view target, const HintAsked& asked);
 
 }  // namespace twinwire

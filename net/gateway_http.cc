@@ -39,6 +39,17 @@ std::string command_name(std::string_view path) {
   return name;
 }
 
+// Whether the client speaks TLS, to a proxy in front of us: by the proxy's word, the first where several
+// wrote one, or by the browser's, whose page of ours was loaded so. No proxy needs to be known for what this
+// is used for: an answer that is kept by nobody and names an address to the very client that sent the word.
+bool came_by_tls(const HttpRequest& request) {
+  if (auto proto = request.field("x-forwarded-proto"))
+    return equals_ignoring_case(trim_http(proto->substr(0, proto->find(','))), "https");
+  auto origin = request.field("origin");
+  return origin && !request.host.empty() &&
+         normal_origin(*origin) == normal_origin("https://" + std::string(request.host));
+}
+
 // Whether a body that is JSON can have a member of that name: it need not be read where it cannot.
 bool may_name(std::string_view body, std::string_view name) {
   return body.find(name) != std::string_view::npos || body.find('\\') != std::string_view::npos;
@@ -217,8 +228,10 @@ bool Gateway::route_native(ConnectionId id, const HttpRequest& request, std::str
 void Gateway::follow_route(ConnectionId id, const HttpRequest& request, const Route& route,
                            std::string_view tail) {
   if (route.kind == Route::Kind::hint) {
-    std::string body = hint_body(route.target, request.field("host").value_or(std::string_view()));
-    std::string fields = "Link: <" + route.target + ">; rel=\"successor-version\"\r\n";
+    std::string body =
+        hint_body(route.target, {request.field("host").value_or(std::string_view()), came_by_tls(request)});
+    std::string fields =
+        "Cache-Control: no-store\r\nLink: <" + route.target + ">; rel=\"successor-version\"\r\n";
     return answer(id, {.body = body, .fields = fields});
   }
   if (route.kind == Route::Kind::path) {

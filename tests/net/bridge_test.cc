@@ -90,9 +90,18 @@ TEST(BridgeOut, MemberNamesOfAnswers) {
 }
 
 TEST(BridgeOut, AHintNamesTheNewAddress) {
-  EXPECT_EQ(hint_body("/ws", "chat.example:8080"),
+  EXPECT_EQ(hint_body("/ws", {"chat.example:8080"}),
             R"({"success":true,"moved":true,"path":"/ws","url":"ws://chat.example:8080/ws",)"
             R"("message":"this stream has moved: connect to /ws"})");
+  auto url = [](const char* target, bool secure) {
+    std::string body = hint_body(target, {"chat.example", secure});
+    size_t at = body.find("\"url\":\"") + 7;
+    return body.substr(at, body.find('"', at) - at);
+  };
+  EXPECT_EQ(url("/ws", true), "wss://chat.example/ws");
+  EXPECT_EQ(url("/api/events", true), "https://chat.example/api/events");
+  EXPECT_EQ(url("/api/events", false), "http://chat.example/api/events");
+  EXPECT_EQ(hint_body("/ws", {"", true}).find("url"), std::string::npos);
 }
 
 }  // namespace

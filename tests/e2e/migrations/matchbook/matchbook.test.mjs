@@ -50,6 +50,17 @@ test('M5 the old /api/sse answers JSON that names the new address', async () => 
   assert.equal(response.headers.get('link'), '</ws>; rel="successor-version"');
   const hint = await response.json();
   assert.deepEqual([hint.moved, hint.path, hint.url], [true, '/ws', `${server.wsUrl}/ws`]);
+  // Behind a proxy that speaks TLS, a page may open nothing but wss://.
+  assert.equal(response.headers.get('cache-control'), 'no-store', 'the address is for who asked');
+  const host = new URL(server.url).host;
+  for (const [headers, scheme] of [
+    [{ 'x-forwarded-proto': 'https' }, 'wss'], [{ 'x-forwarded-proto': 'HTTPS, http' }, 'wss'],
+    [{ origin: `https://${host}` }, 'wss'], [{ origin: `http://${host}` }, 'ws'],
+    [{ 'x-forwarded-proto': 'http, https' }, 'ws'], [{ 'x-forwarded-proto': 'http', origin: `https://${host}` }, 'ws'],
+  ]) {
+    const { url } = await (await fetch(`${server.url}/api/sse`, { headers })).json();
+    assert.equal(url, `${scheme}://${host}/ws`, JSON.stringify(headers));
+  }
 });
 
 test('M4 M6 M7 M9 M14 M15 M31 by socket: a bare message, delivered at once, confirmed by its tempId, saved', async () => {
