@@ -172,10 +172,11 @@ void add_access(Table& t, Config& c) {
   t.number("auth.timeout_ms", c.auth.timeout_ms, 100, 600'000,
            "Milliseconds in which a stream must say who it is; then it is closed, 4401.");
   add_tokens(t, c.auth);
-  t.list("origins.allow", c.origins.allow,
-         "Web origins (https://app.example) that may connect besides the server's own, \"*\": any. Their "
-         "hosts are "
-         "also the names that requests may name in Host, besides addresses and localhost.");
+  t.list(
+      "origins.allow", c.origins.allow,
+      "Web origins (https://app.example) that may connect besides the server's own, \"*\": any. Their "
+      "hosts are "
+      "also the names that requests may name in Host, besides addresses and localhost; with \"*\" any may.");
 }
 
 void add_form(Table& t, FormStyle& c, std::array<std::string_view, 3> keys, std::string_view names_doc) {

@@ -47,7 +47,9 @@ std::string normal_origin(std::string_view origin) {
 OriginPolicy::OriginPolicy(const OriginOptions& options) {
   for (const std::string& origin : options.allow) {
     if (origin == "*") {
-      any_origin_ = true;
+      // Host is looked at so that a page whose name is pointed at us cannot pass for one of ours. Where pages
+      // of any origin may come as themselves, that keeps nobody out, but everyone who knows us by a name.
+      any_origin_ = any_host_ = true;
       continue;
     }
     origins_.push_back(normal_origin(origin));

@@ -14,7 +14,8 @@
 namespace twinwire {
 
 struct OriginOptions {
-  // "https://app.example.com", or "*" for all. Compared as scheme, host and port.
+  // "https://app.example.com", or "*" for all, and then for every Host too. Compared as scheme, host and
+  // port.
   std::vector<std::string> allow;
   // Names besides addresses and localhost that Host may hold; those of `allow` count too. "*" for all.
   std::vector<std::string> hosts;

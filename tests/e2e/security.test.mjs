@@ -10,6 +10,7 @@ import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { curl, npmWebSocket, sleep } from '../support/clients.mjs';
+import { Raw } from '../support/raw.mjs';
 import { bin, Server } from '../support/server.mjs';
 import { bearer, command, compact, hmac, now, pair, secret, status, token } from '../support/tokens.mjs';
 
@@ -165,6 +166,28 @@ test('a cookie counts from our own pages, and not from another Origin', async ()
   assert.equal((await allowed.event('connected')).data.userId, 'ann');
   allowed.close();
   assert.equal((await send({ cookie: `sessio=${mine('ann')}` })).status, 401, 'a cookie of another name');
+});
+
+test('with "*" in origins.allow the server answers under any name; the operators\' listener and cookies do not care', async () => {
+  const ask = async (port, head) => {
+    const raw = await Raw.connect(port);
+    try {
+      raw.write(`${head}\r\n\r\n`);
+      return (await raw.answer()).status;
+    } finally {
+      raw.close();
+    }
+  };
+  const load = (fields) => ask(server.port, `GET /api/poll?wait=0&rooms=lobby HTTP/1.1\r\nHost: chat.example\r\n${fields}`);
+  const bearing = `Authorization: Bearer ${mine('ann')}`;
+  assert.equal(await load(bearing), 200);
+  assert.equal(await load(`Origin: https://chat.example\r\n${bearing}`), 200);
+  assert.equal(await load(`Origin: https://evil.example\r\n${bearing}`), 200);
+  assert.equal(await load('Origin: https://evil.example'), 401, 'a name proves nothing');
+  assert.equal(await load(`Origin: https://evil.example\r\nCookie: session=${mine('ann')}`), 403);
+  const operators = Number(new URL(server.adminUrl).port);
+  assert.equal(await ask(operators, 'GET /health/live HTTP/1.1\r\nHost: chat.example'), 403);
+  assert.equal(await ask(operators, `GET /health/live HTTP/1.1\r\nHost: 127.0.0.1:${operators}`), 200);
 });
 
 test('the rooms of a token, and their rights, on every command', async () => {

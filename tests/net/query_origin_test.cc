@@ -49,7 +49,12 @@ TEST(Origin, OursOrListed) {
   }
   OriginPolicy open({.allow = {"*"}, .hosts = {}});
   EXPECT_TRUE(open.origin_allowed("http://evil.example", "127.0.0.1:8080"));
-  EXPECT_FALSE(open.host_allowed("evil.example"));
+  EXPECT_TRUE(open.host_allowed("chat.example:443")) << "the hosts of all origins are all hosts";
+  HttpRequest request;
+  request.host = "chat.example";
+  request.fields = {{"Origin", "https://elsewhere.example"}};
+  EXPECT_EQ(open.check(request), OriginPolicy::Verdict::allowed);
+  EXPECT_FALSE(open.is_ours(request)) << "which is no word on cookies";
 }
 
 TEST(Origin, TheBrowsersWordCountsWithoutOrigin) {
