@@ -413,6 +413,33 @@ test('twinctl: tables, JSON, errors that say what to do, exit codes', async () =
   }
 });
 
+test('the operators\' listener and twinctl speak IPv6 too', async () => {
+  const own = await Server.start({ args: ['--admin', '[::1]:0', '--shards', '2'] });
+  try {
+    assert.match(own.adminUrl, /^http:\/\/\[::1\]:\d+$/);
+    assert.equal((await fetch(`${own.adminUrl}/health/ready`)).status, 200);
+    assert.equal((await own.admin('/admin/stats')).status, 200);
+    await send(own, 'bob', 'lobby', 'hello');
+    const bare = own.adminUrl.replace('http://', '');
+    for (const where of [['--url', own.adminUrl], ['--admin', bare], ['--admin', `${own.adminUrl}/`]]) {
+      const { stdout } = await run(join(bin, 'twinctl'), ['rooms', '--json', ...where, '--data', own.data]);
+      assert.equal(JSON.parse(stdout).rooms[0].room, 'lobby', where.join(' '));
+    }
+    const feed = ws('ann', 'lobby', own);
+    await feed.event('connected');
+    await ctl(own, 'publish', 'lobby', 'by IPv6');
+    await feed.until((f) => f.contents.includes('by IPv6'), 'what was published');
+    const tail = await ctl(own, 'tail', 'lobby', '--from', 'earliest', '--count', '2');
+    assert.match(tail.stdout, /hello[^]*by IPv6/);
+    feed.close();
+    const unbracketed = await run(join(bin, 'twinctl'), ['stats', '--admin', bare.replace(/[[\]]/g, '')]).catch((error) => error);
+    assert.equal(unbracketed.code, 2);
+    assert.match(unbracketed.stderr, /an IPv6 address stands in brackets, like \[::1\]:8081/);
+  } finally {
+    await own.stop();
+  }
+});
+
 test('twinctl check-config says what the server would say', async () => {
   const path = join(server.data, 'check.toml');
   const check = (...words) => run(join(bin, 'twinctl'), ['check-config', path, ...words]).catch((error) => error);

@@ -124,6 +124,23 @@ TEST(Token, TheFirstSourceThatIsThere) {
   EXPECT_NE(access.token_origin.find("no readable"), std::string::npos);
 }
 
+TEST(Admin, AddressesOfBothFamilies) {
+  const struct {
+    const char* text;
+    const char* authority;
+  } good[] = {{"http://127.0.0.1:8081/", "127.0.0.1:8081"}, {"localhost:9", "127.0.0.1:9"},
+              {"http://[::1]:8081/", "[::1]:8081"},         {"[::1]:9001", "[::1]:9001"},
+              {"http://[fd00::2]", "[fd00::2]:80"},         {"10.0.0.1", "10.0.0.1:80"}};
+  for (const auto& row : good) {
+    const Result<client::Endpoint> to = admin_address(row.text);
+    ASSERT_TRUE(to) << row.text;
+    EXPECT_EQ(to->authority(), row.authority) << row.text;
+  }
+  for (const char* bad : {"", "::1", "::1:9001", "[::1", "[::1]9001", "[::1]:", "[::1]:0", "[::1]:65536",
+                          "[]:1", "[127.0.0.1]:1", "[::zz]:1", "https://[::1]:1", "http://:1"})
+    EXPECT_FALSE(admin_address(bad)) << bad;
+}
+
 TEST(Admin, ARefusedConnectionSaysHowToStart) {
   Access access;
   access.to = {"127.0.0.1", 1};

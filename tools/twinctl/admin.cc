@@ -5,9 +5,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <optional>
 
 #include "bench/client/event.h"
 #include "bench/client/sse.h"
@@ -46,20 +48,43 @@ Error cannot_connect(const Access& access, int error) {
                   access.to.authority(), std::strerror(error)));
 }
 
-Result<void> Connection::open(const Access& access, timeval limit) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(access.to.port);
-  if (inet_pton(AF_INET, access.to.host.c_str(), &address.sin_addr) != 1) {
-    return fail(Code::invalid_argument,
-                fmt::format("\"{}\" is not an IPv4 address; names other than localhost are not looked up.",
-                            access.to.host));
+struct SocketAddress {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+};
+
+std::optional<SocketAddress> address_of(const client::Endpoint& to) {
+  SocketAddress out;
+  auto& four = reinterpret_cast<sockaddr_in&>(out.storage);
+  auto& six = reinterpret_cast<sockaddr_in6&>(out.storage);
+  if (to.host.size() > 2 && to.host.front() == '[' && to.host.back() == ']') {
+    six.sin6_family = AF_INET6;
+    six.sin6_port = htons(to.port);
+    out.size = sizeof six;
+    if (inet_pton(AF_INET6, to.host.substr(1, to.host.size() - 2).c_str(), &six.sin6_addr) != 1) return {};
+  } else {
+    four.sin_family = AF_INET;
+    four.sin_port = htons(to.port);
+    out.size = sizeof four;
+    if (inet_pton(AF_INET, to.host.c_str(), &four.sin_addr) != 1) return {};
   }
-  fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  return out;
+}
+
+Result<void> Connection::open(const Access& access, timeval limit) {
+  const std::optional<SocketAddress> address = address_of(access.to);
+  if (!address) {
+    return fail(
+        Code::invalid_argument,
+        fmt::format("\"{}\" is no address like 127.0.0.1 or [::1]; names other than localhost are not "
+                    "looked up.",
+                    access.to.host));
+  }
+  fd_ = socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd_ < 0) return cannot_connect(access, errno);
   setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-  if (connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+  if (connect(fd_, reinterpret_cast<const sockaddr*>(&address->storage), address->size) != 0) {
     return cannot_connect(access, errno);
   }
   return {};
@@ -156,6 +181,30 @@ struct Follower : client::SseParser::Sink {
 };
 
 }  // namespace
+
+// What has no brackets is as other clients of ours read it.
+Result<client::Endpoint> admin_address(std::string_view url) {
+  std::string_view rest = url;
+  if (rest.starts_with("http://")) rest.remove_prefix(7);
+  const std::string_view authority = rest.substr(0, rest.find('/'));
+  if (!authority.starts_with('[')) {
+    if (std::count(authority.begin(), authority.end(), ':') > 1)
+      return fail(Code::invalid_argument,
+                  fmt::format("\"{}\": an IPv6 address stands in brackets, like [::1]:8081.", url));
+    return client::parse_endpoint(url);
+  }
+  const size_t end = authority.find(']');
+  in6_addr six;
+  if (end == std::string_view::npos ||
+      inet_pton(AF_INET6, std::string(authority.substr(1, end - 1)).c_str(), &six) != 1)
+    return fail(Code::invalid_argument, fmt::format("\"{}\" is not an IPv6 address.", url));
+  const std::string_view behind = authority.substr(end + 1);
+  Result<client::Endpoint> out = client::parse_endpoint("localhost" + std::string(behind));
+  if (!out || (!behind.empty() && behind.front() != ':'))
+    return fail(Code::invalid_argument, fmt::format("\"{}\" has no valid port.", url));
+  out->host = std::string(authority.substr(0, end + 1));
+  return out;
+}
 
 void find_token(const TokenSources& sources, Access& access) {
   if (!sources.option.empty()) {

@@ -25,6 +25,10 @@ struct TokenSources {
 // The first that is there. An unreadable file is no error: the server says 401, and the answer explains.
 void find_token(const TokenSources& sources, Access& access);
 
+// "http://127.0.0.1:8081/", "localhost:8081", "http://[::1]:8081": where the admin listener is. An IPv6
+// address stands in brackets, in the result too, as in a URL. Errors are sentences.
+Result<client::Endpoint> admin_address(std::string_view url);
+
 // The body of a 200 or 201. Errors are sentences that say what to do.
 Result<std::string> request(const Access& access, client::Request request);
 

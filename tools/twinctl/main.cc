@@ -40,7 +40,10 @@ struct All {
 };
 
 void add_common(CLI::App& command, Common& common) {
-  command.add_option("--url", common.url, "The server's admin address")->capture_default_str();
+  command
+      .add_option("--url,--admin", common.url,
+                  "The server's admin address, also like 127.0.0.1:8081 or [::1]:8081")
+      ->capture_default_str();
   command.add_option("--token", common.token.option, "The admin token (or set TWINCTL_TOKEN)");
   command
       .add_option("--data", common.token.data_folder, "The server's data directory; its admin.token is read")
@@ -53,7 +56,7 @@ void add_tenant(CLI::App& command, Common& common, const char* help) {
 }
 
 ctl::Access access_of(const Common& common) {
-  Result<client::Endpoint> to = client::parse_endpoint(common.url);
+  Result<client::Endpoint> to = ctl::admin_address(common.url);
   if (!to) throw CLI::ValidationError("--url", to.error().sentence);
   ctl::Access access;
   access.to = *to;
