@@ -170,8 +170,8 @@ void Server::wake(uint32_t shard) {
 bool Server::all_came_round() {
   bool all = true;
   for (auto& thread : threads_) {
-    all &= thread->came_round.exchange(false,
-                                       std::memory_order_relaxed);  // partner: run(); nothing else is told
+    // Partner: run(). Nothing else is told by it.
+    all &= thread->came_round.exchange(false, std::memory_order_relaxed);
     thread->loop->wake();
   }
   return all;
