@@ -9,19 +9,11 @@
 //   frame's bytes. The room is 0; with kOnlySse or kOnlyWs in it the frame is for readers of that kind.
 // Prints "floor ready PORT"; ends by a signal. A thread owns its listener, its rings and their connections;
 // what is published is copied to each thread.
-#include <arpa/inet.h>
-#include <liburing.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <cstdio>
@@ -36,33 +28,25 @@
 #include <utility>
 #include <vector>
 
+#include "bench/floor/direct_ring.h"
 #include "bench/twinbench/mark.h"
 #include "bench/twinbench/process.h"
 
 namespace {
 
+using twinwire::bench::die;
+using twinwire::bench::DirectRing;
 using twinwire::bench::kOnlySse;
 using twinwire::bench::kOnlyWs;
 
-constexpr unsigned kSubmissions = 128;
-constexpr unsigned kCompletions = 4096;
-constexpr unsigned kBuffers = 256;
-constexpr size_t kBufferBytes = 4096;
-constexpr int kGroup = 0;
 constexpr unsigned kTableMax = 32768;
 constexpr unsigned kAccepts = 64;  // under way at once; one-shot, so that none comes when a table is full
-constexpr int kSendFlags = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL;
 constexpr int kEventsAtOnce = 64;
 
 enum class Kind : uint64_t { accept, poll, receive, frame, rest, other };
 enum class Role : uint8_t { none, unknown, sse, ws, control, publisher };
 
 uint64_t tag(Kind kind, unsigned index) { return static_cast<uint64_t>(kind) << 32 | index; }
-
-[[noreturn]] void die(const char* what) {
-  std::perror(what);
-  std::exit(1);
-}
 
 // What all threads share. A greeting is set before the first reader comes and never freed.
 struct Greetings {
@@ -96,13 +80,14 @@ class Ring {
   void work();
   // Sends to its readers and returns when all of it has been taken.
   void send_to_all(std::string_view sse, std::string_view ws);
-  void submit() { io_uring_submit(&ring_); }
+  void submit() { io_uring_submit(&ring_.raw()); }
 
  private:
-  io_uring_sqe* next();
   void arm_poll(unsigned index);
   void arm_receive(unsigned index);
-  void send_bytes(unsigned index, std::string_view bytes, Kind kind);
+  void send_bytes(unsigned index, std::string_view bytes, Kind kind) {
+    ring_.send(index, bytes, tag(kind, index));
+  }
   void send_rest(unsigned index, std::string_view bytes);
   void handle(const io_uring_cqe& cqe);
   void on_received(unsigned index, const io_uring_cqe& cqe);
@@ -114,15 +99,11 @@ class Ring {
   bool take_greeting(unsigned index, std::string_view& bytes);
   void take_records(std::string_view& bytes);
   void publish(uint32_t room, std::string_view frame);
-  char* buffer(unsigned id) { return memory_ + id * kBufferBytes; }
 
   Common& common_;
   int listener_;
-  io_uring ring_{};
+  DirectRing ring_;
   int bell_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  io_uring_buf_ring* buffers_ = nullptr;
-  char* memory_ = nullptr;
-  std::vector<io_uring_cqe> batch_;
   unsigned held_ = 0;
   unsigned accepting_ = 0;
   unsigned unsent_ = 0;   // sends that wait for a full socket
@@ -135,41 +116,17 @@ class Ring {
 };
 
 Ring::Ring(Common& common, int listener, unsigned table)
-    : common_(common), listener_(listener), roles_(table, Role::none), polled_(table, false) {
-  io_uring_params params{};
-  params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE;
-  params.cq_entries = kCompletions;
-  if (io_uring_queue_init_params(kSubmissions, &ring_, &params) != 0) die("io_uring");
-  if (io_uring_register_eventfd(&ring_, bell_) != 0) die("eventfd");
-  if (io_uring_register_files_sparse(&ring_, table) != 0) die("table");
-  const size_t ring_bytes = kBuffers * sizeof(io_uring_buf);
-  void* memory = mmap(nullptr, ring_bytes + kBuffers * kBufferBytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) die("mmap");
-  buffers_ = static_cast<io_uring_buf_ring*>(memory);
-  memory_ = static_cast<char*>(memory) + ring_bytes;
-  io_uring_buf_reg group{};
-  group.ring_addr = reinterpret_cast<uint64_t>(buffers_);
-  group.ring_entries = kBuffers;
-  group.bgid = kGroup;
-  if (io_uring_register_buf_ring(&ring_, &group, 0) != 0) die("buffers");
-  io_uring_buf_ring_init(buffers_);
-  for (unsigned i = 0; i < kBuffers; ++i) {
-    io_uring_buf_ring_add(buffers_, buffer(i), kBufferBytes, static_cast<unsigned short>(i),
-                          io_uring_buf_ring_mask(kBuffers), static_cast<int>(i));
-  }
-  io_uring_buf_ring_advance(buffers_, kBuffers);
-}
-
-io_uring_sqe* Ring::next() {
-  io_uring_sqe* sqe = nullptr;
-  while ((sqe = io_uring_get_sqe(&ring_)) == nullptr) submit();
-  return sqe;
+    : common_(common),
+      listener_(listener),
+      ring_({.submissions = 128, .completions = 4096, .buffers = 256, .table = table}),
+      roles_(table, Role::none),
+      polled_(table, false) {
+  if (io_uring_register_eventfd(&ring_.raw(), bell_) != 0) die("eventfd");
 }
 
 void Ring::accept_more() {
   while (accepting_ < kAccepts && !full()) {
-    io_uring_sqe* sqe = next();
+    io_uring_sqe* sqe = ring_.next();
     // Any free place; this liburing stores the index with one added to it.
     io_uring_prep_accept_direct(sqe, listener_, nullptr, nullptr, 0, IORING_FILE_INDEX_ALLOC - 1);
     io_uring_sqe_set_data64(sqe, tag(Kind::accept, 0));
@@ -178,31 +135,15 @@ void Ring::accept_more() {
 }
 
 void Ring::arm_poll(unsigned index) {
-  io_uring_sqe* sqe = next();
-  io_uring_prep_poll_multishot(sqe, static_cast<int>(index), POLLIN | POLLRDHUP);
-  sqe->flags |= IOSQE_FIXED_FILE;
-  io_uring_sqe_set_data64(sqe, tag(Kind::poll, index));
+  ring_.poll(index, tag(Kind::poll, index));
   polled_[index] = true;
 }
 
-void Ring::arm_receive(unsigned index) {
-  io_uring_sqe* sqe = next();
-  io_uring_prep_recv(sqe, static_cast<int>(index), nullptr, kBufferBytes, 0);
-  sqe->flags |= IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
-  sqe->buf_group = kGroup;
-  io_uring_sqe_set_data64(sqe, tag(Kind::receive, index));
-}
-
-void Ring::send_bytes(unsigned index, std::string_view bytes, Kind kind) {
-  io_uring_sqe* sqe = next();
-  io_uring_prep_send(sqe, static_cast<int>(index), bytes.data(), bytes.size(), kSendFlags);
-  sqe->flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
-  io_uring_sqe_set_data64(sqe, tag(kind, index));
-}
+void Ring::arm_receive(unsigned index) { ring_.receive(index, tag(Kind::receive, index)); }
 
 // The kernel waits for room; no byte may be missing from the comparison.
 void Ring::send_rest(unsigned index, std::string_view bytes) {
-  io_uring_sqe* sqe = next();
+  io_uring_sqe* sqe = ring_.next();
   io_uring_prep_send(sqe, static_cast<int>(index), bytes.data(), bytes.size(), MSG_WAITALL | MSG_NOSIGNAL);
   sqe->flags |= IOSQE_FIXED_FILE;
   io_uring_sqe_set_data64(sqe, tag(Kind::rest, index));
@@ -220,7 +161,7 @@ void Ring::send_to_all(std::string_view sse, std::string_view ws) {
   // A completion of these is a failure, and is there when submit() has returned.
   work();
   while (unsent_ > 0) {
-    io_uring_submit_and_wait(&ring_, 1);
+    io_uring_submit_and_wait(&ring_.raw(), 1);
     work();
   }
 }
@@ -235,15 +176,12 @@ void Ring::on_unsent(unsigned index, int taken) {
 }
 
 void Ring::drop(unsigned index) {
-  io_uring_sqe* sqe = nullptr;
   if (polled_[index]) {  // its poll holds the socket
-    sqe = next();
+    io_uring_sqe* sqe = ring_.next();
     io_uring_prep_poll_remove(sqe, tag(Kind::poll, index));
     io_uring_sqe_set_data64(sqe, tag(Kind::other, index));
   }
-  sqe = next();
-  io_uring_prep_close_direct(sqe, index);
-  io_uring_sqe_set_data64(sqe, tag(Kind::other, index));
+  ring_.close(index, tag(Kind::other, index));
   roles_[index] = Role::none;
   polled_[index] = false;
   unread_.erase(index);
@@ -254,9 +192,7 @@ void Ring::on_received(unsigned index, const io_uring_cqe& cqe) {
   if (roles_[index] == Role::none || cqe.res == -EAGAIN) return;
   if (cqe.res == -ENOBUFS) return arm_receive(index);
   if (cqe.res <= 0) return drop(index);
-  const unsigned id = cqe.flags >> IORING_CQE_BUFFER_SHIFT;
-  const auto size = static_cast<size_t>(cqe.res);
-  std::string_view bytes(buffer(id), size);
+  std::string_view bytes = ring_.received(cqe);
   std::string whole;
   if (const auto waiting = unread_.find(index); waiting != unread_.end()) {
     whole = std::move(waiting->second);
@@ -266,12 +202,10 @@ void Ring::on_received(unsigned index, const io_uring_cqe& cqe) {
   }
   take(index, bytes);
   if (!bytes.empty()) unread_[index] = std::string(bytes);
-  io_uring_buf_ring_add(buffers_, buffer(id), kBufferBytes, static_cast<unsigned short>(id),
-                        io_uring_buf_ring_mask(kBuffers), 0);
-  io_uring_buf_ring_advance(buffers_, 1);
+  ring_.give_back(DirectRing::buffer_of(cqe));
   if (!polled_[index]) {
     arm_poll(index);
-  } else if (size == kBufferBytes) {
+  } else if (static_cast<size_t>(cqe.res) == DirectRing::kBufferBytes) {
     arm_receive(index);  // more may be there, and the poll tells only what is new
   }
 }
@@ -376,15 +310,13 @@ void Ring::handle(const io_uring_cqe& cqe) {
 }
 
 void Ring::work() {
-  do {
-    io_uring_submit_and_get_events(&ring_);
-    batch_.clear();
-    unsigned head = 0;
-    io_uring_cqe* cqe = nullptr;
-    io_uring_for_each_cqe(&ring_, head, cqe) batch_.push_back(*cqe);
-    io_uring_cq_advance(&ring_, static_cast<unsigned>(batch_.size()));
-    for (const io_uring_cqe& each : batch_) handle(each);
-  } while (!batch_.empty());
+  bool more = true;
+  while (more) {
+    io_uring_submit_and_get_events(&ring_.raw());
+    const std::vector<io_uring_cqe>& batch = ring_.completed();
+    for (const io_uring_cqe& each : batch) handle(each);
+    more = !batch.empty();
+  }
 }
 
 // A thread: it waits for all of its rings at once, and for what was published.
@@ -459,23 +391,6 @@ void Loop::run() {
   }
 }
 
-// One for each thread, all on one port.
-int listen_on(uint16_t& port) {
-  const int out = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(port);
-  socklen_t size = sizeof address;
-  const int on = 1;
-  setsockopt(out, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // inherited
-  setsockopt(out, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-  if (bind(out, reinterpret_cast<sockaddr*>(&address), size) != 0 || listen(out, 4096) != 0) die("listen");
-  getsockname(out, reinterpret_cast<sockaddr*>(&address), &size);
-  port = ntohs(address.sin_port);
-  return out;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -491,7 +406,7 @@ int main(int argc, char** argv) {
   uint16_t port = 0;
   for (unsigned i = 0; i < threads; ++i) {
     common.inboxes.push_back(std::make_unique<Inbox>());
-    listeners.push_back(listen_on(port));
+    listeners.push_back(twinwire::bench::listen_on_loopback(port, true));
   }
   std::vector<std::thread> running;
   for (unsigned i = 0; i < threads; ++i) {

@@ -6,14 +6,6 @@
 //   A connection that begins with "BARE\n" says `sse SIZE\n BYTES`, `ws SIZE\n BYTES` (greetings), `reply
 //   SIZE\n BYTES` (size 0: none is sent); "ok\n" after each.
 // Prints "floor ready PORT"; ends by a signal. One thread.
-#include <arpa/inet.h>
-#include <liburing.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -22,26 +14,22 @@
 #include <string_view>
 #include <vector>
 
+#include "bench/floor/direct_ring.h"
 #include "bench/twinbench/process.h"
 
 namespace {
 
-constexpr unsigned kSubmissions = 512;
-constexpr unsigned kCompletions = 16384;
-constexpr unsigned kBuffers = 1024;
-constexpr size_t kBufferBytes = 4096;
-constexpr int kGroup = 0;
+using twinwire::bench::DirectRing;
+
 constexpr unsigned kTableMax = 32768;
-constexpr int kSendFlags = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL;
+
+unsigned table() {
+  return static_cast<unsigned>(std::min<uint64_t>(twinwire::bench::take_all_descriptors(), kTableMax));
+}
 
 enum class Kind : uint64_t { accept, poll, receive, send, close };
 
 uint64_t tag(Kind kind, unsigned index) { return static_cast<uint64_t>(kind) << 32 | index; }
-
-[[noreturn]] void die(const char* what) {
-  std::perror(what);
-  std::exit(1);
-}
 
 struct Connection {
   enum class Role : uint8_t { unknown, stream, control } role = Role::unknown;
@@ -55,9 +43,6 @@ class Receiver {
   void run();
 
  private:
-  void listen_on_loopback();
-  void set_up();
-  io_uring_sqe* next();
   void arm_accept();
   void arm_poll(unsigned index);
   void arm_receive(unsigned index);
@@ -67,15 +52,13 @@ class Receiver {
   void take_orders(unsigned index);
   // How many frames end in these bytes.
   uint64_t count_frames(Connection& connection, std::string_view bytes);
-  void send_bytes(unsigned index, const std::string& bytes);
+  void send_bytes(unsigned index, std::string_view bytes);
   void send_replies(unsigned index, uint64_t count);
-  char* buffer(unsigned id) { return memory_ + id * kBufferBytes; }
 
-  io_uring ring_{};
-  io_uring_buf_ring* buffers_ = nullptr;
-  char* memory_ = nullptr;
+  const unsigned table_ = table();
+  DirectRing ring_{{.submissions = 512, .completions = 16384, .buffers = 1024, .table = table_}};
   int listener_ = -1;
-  std::vector<Connection> connections_;
+  std::vector<Connection> connections_{table_};
   std::string greeting_sse_ = "HTTP/1.1 200 OK\r\n\r\n";
   std::string greeting_ws_ = "HTTP/1.1 101 Switching Protocols\r\n\r\n";
   std::string reply_;
@@ -83,94 +66,27 @@ class Receiver {
   uint64_t replies_max_ = 0;
 };
 
-void Receiver::listen_on_loopback() {
-  listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  const int on = 1;
-  setsockopt(listener_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 || listen(listener_, 4096) != 0)
-    die("listen");
-  getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
-  std::printf("floor ready %u\n", ntohs(address.sin_port));
-  std::fflush(stdout);
-}
-
-void Receiver::set_up() {
-  io_uring_params params{};
-  params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE;
-  params.cq_entries = kCompletions;
-  if (io_uring_queue_init_params(kSubmissions, &ring_, &params) != 0) die("io_uring");
-  const auto table =
-      static_cast<unsigned>(std::min<uint64_t>(twinwire::bench::take_all_descriptors(), kTableMax));
-  if (io_uring_register_files_sparse(&ring_, table) != 0) die("table");
-  connections_.resize(table);
-  const size_t ring_bytes = kBuffers * sizeof(io_uring_buf);
-  void* memory = mmap(nullptr, ring_bytes + kBuffers * kBufferBytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) die("mmap");
-  buffers_ = static_cast<io_uring_buf_ring*>(memory);
-  memory_ = static_cast<char*>(memory) + ring_bytes;
-  io_uring_buf_reg group{};
-  group.ring_addr = reinterpret_cast<uint64_t>(buffers_);
-  group.ring_entries = kBuffers;
-  group.bgid = kGroup;
-  if (io_uring_register_buf_ring(&ring_, &group, 0) != 0) die("buffers");
-  io_uring_buf_ring_init(buffers_);
-  for (unsigned i = 0; i < kBuffers; ++i) {
-    io_uring_buf_ring_add(buffers_, buffer(i), kBufferBytes, static_cast<unsigned short>(i),
-                          io_uring_buf_ring_mask(kBuffers), static_cast<int>(i));
-  }
-  io_uring_buf_ring_advance(buffers_, kBuffers);
-}
-
-io_uring_sqe* Receiver::next() {
-  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
-  if (sqe != nullptr) return sqe;
-  io_uring_submit(&ring_);
-  return io_uring_get_sqe(&ring_);
-}
-
 void Receiver::arm_accept() {
-  io_uring_sqe* sqe = next();
+  io_uring_sqe* sqe = ring_.next();
   io_uring_prep_multishot_accept_direct(sqe, listener_, nullptr, nullptr, 0);
   io_uring_sqe_set_data64(sqe, tag(Kind::accept, 0));
 }
 
 void Receiver::arm_poll(unsigned index) {
-  io_uring_sqe* sqe = next();
-  io_uring_prep_poll_multishot(sqe, static_cast<int>(index), POLLIN | POLLRDHUP);
-  sqe->flags |= IOSQE_FIXED_FILE;
-  io_uring_sqe_set_data64(sqe, tag(Kind::poll, index));
+  ring_.poll(index, tag(Kind::poll, index));
   connections_[index].polled = true;
 }
 
-void Receiver::arm_receive(unsigned index) {
-  io_uring_sqe* sqe = next();
-  io_uring_prep_recv(sqe, static_cast<int>(index), nullptr, kBufferBytes, 0);
-  sqe->flags |= IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
-  sqe->buf_group = kGroup;
-  io_uring_sqe_set_data64(sqe, tag(Kind::receive, index));
-}
+void Receiver::arm_receive(unsigned index) { ring_.receive(index, tag(Kind::receive, index)); }
 
-void Receiver::send_bytes(unsigned index, const std::string& bytes) {
-  io_uring_sqe* sqe = next();
-  io_uring_prep_send(sqe, static_cast<int>(index), bytes.data(), bytes.size(), kSendFlags);
-  sqe->flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
-  io_uring_sqe_set_data64(sqe, tag(Kind::send, index));
+void Receiver::send_bytes(unsigned index, std::string_view bytes) {
+  ring_.send(index, bytes, tag(Kind::send, index));
 }
 
 void Receiver::send_replies(unsigned index, uint64_t count) {
   if (reply_.empty()) return;
-  for (; count > 0; count -= std::min(count, replies_max_)) {
-    io_uring_sqe* sqe = next();
-    io_uring_prep_send(sqe, static_cast<int>(index), replies_.data(),
-                       reply_.size() * std::min(count, replies_max_), kSendFlags);
-    sqe->flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
-    io_uring_sqe_set_data64(sqe, tag(Kind::send, index));
-  }
+  for (; count > 0; count -= std::min(count, replies_max_))
+    send_bytes(index, std::string_view(replies_).substr(0, reply_.size() * std::min(count, replies_max_)));
 }
 
 uint64_t Receiver::count_frames(Connection& connection, std::string_view bytes) {
@@ -221,8 +137,7 @@ void Receiver::take_orders(unsigned index) {
       replies_.clear();
       for (uint64_t i = 0; i < replies_max_; ++i) replies_ += reply_;
     }
-    static const std::string ok = "ok\n";
-    send_bytes(index, ok);
+    send_bytes(index, "ok\n");
   }
 }
 
@@ -253,20 +168,15 @@ void Receiver::on_received(unsigned index, const io_uring_cqe& cqe) {
   if (cqe.res == -EAGAIN) return;
   if (cqe.res <= 0) {
     connections_[index] = Connection();
-    io_uring_sqe* sqe = next();
-    io_uring_prep_close_direct(sqe, index);
-    io_uring_sqe_set_data64(sqe, tag(Kind::close, index));
+    ring_.close(index, tag(Kind::close, index));
     return;
   }
-  const unsigned id = cqe.flags >> IORING_CQE_BUFFER_SHIFT;
-  const auto size = static_cast<size_t>(cqe.res);
-  take(index, {buffer(id), size});
-  io_uring_buf_ring_add(buffers_, buffer(id), kBufferBytes, static_cast<unsigned short>(id),
-                        io_uring_buf_ring_mask(kBuffers), 0);
-  io_uring_buf_ring_advance(buffers_, 1);
+  const std::string_view bytes = ring_.received(cqe);
+  take(index, bytes);
+  ring_.give_back(DirectRing::buffer_of(cqe));
   if (!connections_[index].polled) {
     arm_poll(index);
-  } else if (size == kBufferBytes) {
+  } else if (bytes.size() == DirectRing::kBufferBytes) {
     arm_receive(index);  // more may be there, and the poll tells only what is new
   }
 }
@@ -295,18 +205,14 @@ void Receiver::handle(const io_uring_cqe& cqe) {
 }
 
 void Receiver::run() {
-  set_up();
-  listen_on_loopback();
+  uint16_t port = 0;
+  listener_ = twinwire::bench::listen_on_loopback(port, false);
+  std::printf("floor ready %u\n", port);
+  std::fflush(stdout);
   arm_accept();
-  std::vector<io_uring_cqe> batch;
   while (true) {
-    io_uring_submit_and_wait(&ring_, 1);
-    batch.clear();
-    unsigned head = 0;
-    io_uring_cqe* cqe = nullptr;
-    io_uring_for_each_cqe(&ring_, head, cqe) batch.push_back(*cqe);
-    io_uring_cq_advance(&ring_, static_cast<unsigned>(batch.size()));
-    for (const io_uring_cqe& each : batch) handle(each);
+    io_uring_submit_and_wait(&ring_.raw(), 1);
+    for (const io_uring_cqe& each : ring_.completed()) handle(each);
   }
 }
 
