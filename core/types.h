@@ -115,8 +115,7 @@ class Name {
   std::string_view text() const {
     return body_ ? std::string_view(body_->text + body_->tenant_size, body_->text_size) : std::string_view();
   }
-  // A well-mixed 32 bits, enough to pick a bucket; equality decides.
-  // Of this process: keyed, see hash_key.h.
+  // A well-mixed 32 bits with the process's key (hash_key.h), enough to pick a bucket; equality decides.
   uint32_t hash() const { return body_ ? body_->hash : 0; }
   bool operator==(const Name& other) const {
     if (body_ == other.body_) return true;

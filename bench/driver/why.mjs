@@ -28,7 +28,7 @@ export const why = {
   'latency-ws-100': latencies,
   'latency-ws-1000': latencies,
   'publish-sockets':
-    "By profile two fifths are the writer's thread, most of which the bare store loop has too, and a sixth is the kernel's share of sockets. Some two fifths are the shard's own code, which the bare loops have nothing of, and no part of it stands out: memory that is moved and has left the caches since (an event's two forms, the room's tail, which keeps them, and an answer that holds the whole message) is the larger half; the command's JSON, the checks, room, ring and settling are the rest.",
+    "By profile three tenths are the writer's thread and a fifth RocksDB's own threads, most of which the bare store loop has too, and a sixth is the kernel's share of sockets. A third is the shard's own code, which the bare loops have nothing of, and no part of it stands out (the largest are 2 %): memory that is moved and has left the caches since (an event's two forms, the room's tail, which keeps them, and an answer that holds the whole message) is the larger half; the command's JSON, the checks, room, ring and settling are the rest.",
   // Why an earlier build is the one to compare with, by its commit.
   'before-239e2c6':
     'It is the last commit that has the whole engine and nothing of identity: the next one is the first of rights. What came after it and is not of issue 4 (corrections of the engine, and quicker JSON of a message) is on the side of *after*.',
