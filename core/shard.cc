@@ -284,8 +284,9 @@ Millis Shard::next_deadline() const {
 // Takes one command from what its user and its tenant may send now, unless it is paid for: a refusal that
 // says how long to wait, or nothing. Where clients name themselves a name costs nothing, and so no more does
 // its bucket: there a connection has one too. Where users are proved it has none, since many may share it (a
-// proxy that sends their POSTs).
-std::optional<Reply> Shard::too_fast(const Command& command) {
+// proxy that sends their POSTs). `now` is the clock's: the buckets are all shards', and this one may have
+// slept for long since its tick.
+std::optional<Reply> Shard::too_fast(const Command& command, Millis now) {
   if (command.who.backend || command.paid) return std::nullopt;
   auto refused = [this](const char* sentence, Millis wait) {
     metrics_.refused_rate++;
@@ -296,16 +297,16 @@ std::optional<Reply> Shard::too_fast(const Command& command) {
   Stream& stream = outboxes_.at(command.connection);
   bool named = config().auth.mode == AuthMode::none;
   if (named) {
-    auto now_ds = static_cast<uint32_t>(now_ / 100);
+    auto now_ds = static_cast<uint32_t>(now / 100);
     uint32_t full = std::min<uint32_t>(config().limits.commands_burst, 6000) * 10;
     uint64_t earned = uint64_t{now_ds - stream.tokens_at_ds} * config().limits.commands_per_second;
     stream.tokens = static_cast<uint16_t>(std::min<uint64_t>(full, stream.tokens + earned));
     stream.tokens_at_ds = now_ds;
     if (stream.tokens < 10) return refused("too many commands on this connection; slow down", 1000);
   }
-  if (Millis wait = engine_.user_rates().take(command.who.user, now_))
+  if (Millis wait = engine_.user_rates().take(command.who.user, now))
     return refused("too many commands of this user; slow down", wait);
-  if (Millis wait = engine_.tenant_rates().take(command.who.user.tenant(), now_))
+  if (Millis wait = engine_.tenant_rates().take(command.who.user.tenant(), now))
     return refused("too many commands of this tenant; slow down", wait);
   if (named) stream.tokens = static_cast<uint16_t>(stream.tokens - 10);
   return std::nullopt;
@@ -318,7 +319,8 @@ void Shard::command(Command command) {
   if (command.who.backend && command.row->by == By::users) {
     return reply(command, reply_of(fail(Code::forbidden, "a backend acts as nobody: this is for users")));
   }
-  if (auto refusal = too_fast(command)) return reply(command, std::move(*refusal));
+  if (auto refusal = too_fast(command, command.received_us / 1000))
+    return reply(command, std::move(*refusal));
   if (crowded()) {
     metrics_.refused_overloaded++;
     metrics_.crowded++;
@@ -365,9 +367,10 @@ void Shard::route(Command&& command) {
 }
 
 void Shard::batch(const Command& like, const std::vector<std::string>& elements, const NameLimits& names) {
-  if (auto refusal = too_fast(like)) {
+  uint64_t received_us = now_us();
+  if (auto refusal = too_fast(like, received_us / 1000)) {
     Command refused = like;
-    refused.received_us = now_us();
+    refused.received_us = received_us;
     return reply(refused, std::move(*refusal));
   }
   auto batch = std::make_shared<Batch>();

@@ -233,7 +233,7 @@ class Shard {
   void wake_writer();
   void observe_writes();
   void run_chores();
-  std::optional<Reply> too_fast(const Command& command);
+  std::optional<Reply> too_fast(const Command& command, Millis now);
 
   // Constant after construction.
   Engine& engine_;

@@ -45,9 +45,9 @@ std::string command_name(std::string_view path) {
 bool came_by_tls(const HttpRequest& request) {
   if (auto proto = request.field("x-forwarded-proto"))
     return equals_ignoring_case(trim_http(proto->substr(0, proto->find(','))), "https");
-  auto origin = request.field("origin");
-  return origin && !request.host.empty() &&
-         normal_origin(*origin) == normal_origin("https://" + std::string(request.host));
+  auto referer = request.field("referer");
+  std::string ours = "https://" + std::string(request.host) + "/";
+  return referer && equals_ignoring_case(referer->substr(0, ours.size()), ours);
 }
 
 // Whether a body that is JSON can have a member of that name: it need not be read where it cannot.

@@ -50,6 +50,7 @@ Result<HookQueue::Batch> HookQueue::next(uint32_t events, uint64_t bytes) {
   auto ghosts = shared_.ghosts.snapshot();
   Batch batch;
   uint64_t size = 0;
+  bool newer = false;
   if (durable <= cursor_) return batch;
   auto read = database_.scan({Table::hook, hook_key(cursor_ + 1), hook_key(durable + 1)},
                              [&](std::string_view key, std::string_view value) {
@@ -59,6 +60,9 @@ Result<HookQueue::Batch> HookQueue::next(uint32_t events, uint64_t bytes) {
                                if (batch.entries >= events) return false;
                                ByteReader in(value);
                                RoomId room{in.big64(), in.big64()};
+                               // Not damaged: a server that knows it will come again.
+                               newer = in.ok() && is_newer_record(in.rest());
+                               if (newer) return false;
                                auto event = decoder_.decode(in.rest(), room, *sequence);
                                if (!in.ok() || !event) {
                                  if (batch.unreadable++ == 0) batch.first_unreadable = *sequence;
@@ -73,7 +77,11 @@ Result<HookQueue::Batch> HookQueue::next(uint32_t events, uint64_t bytes) {
                                batch.last = *sequence;
                                return true;
                              });
-  if (!read) return read.error();
+  // What was read in front of a block that the disk does not give back can still go.
+  if (!read && batch.entries == 0) return read.error();
+  if (newer && batch.entries == 0)
+    return fail(Code::storage_unavailable,
+                "the next event for the save hook was written by a newer server; it waits for one");
   return batch;
 }
 

@@ -88,6 +88,10 @@ const Name& RecordDecoder::named(Name& last, std::string_view tenant, std::strin
   return last;
 }
 
+bool is_newer_record(std::string_view value) {
+  return !value.empty() && static_cast<uint8_t>(value[0]) > kRecordVersion;
+}
+
 Result<EventRef> RecordDecoder::decode(std::string_view value, RoomId room, Sequence sequence) {
   ByteReader in(value);
   uint8_t version = in.byte(), shape = in.byte(), bits = in.byte();

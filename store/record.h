@@ -17,6 +17,8 @@
 namespace twinwire::store {
 
 inline constexpr uint8_t kRecordVersion = 1;
+// Written by a server that knows more.
+bool is_newer_record(std::string_view value);
 
 // Appends the record of a kept event to `out`. The event is patched.
 void append_record(std::string& out, const Event& event);

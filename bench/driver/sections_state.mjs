@@ -380,7 +380,7 @@ export function growth(report) {
   if (million) {
     out.push(
       'To a million, both hold all connections in one process of as many threads as the server has shards: the bare loop of that row is `floor_direct` (io_uring, direct descriptors), given the very bytes that Twinwire',
-      'sends. They do not fit into memory together, so they come one after the other; each is measured at the few before and after the many. One message at a time goes to all, and the next when all have it.\n',
+      'sends. They do not fit into memory together, so they come one after the other; each is measured at the few before and after the many. Nothing is kept. One message at a time goes to all, and the next when all have it.\n',
       growthTable(report),
     );
   }

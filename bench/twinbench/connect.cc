@@ -216,7 +216,9 @@ int hold(const CommonOptions& common, const ConnectOptions& options) {
   // The bytes of the greeting do not matter for idle memory; any will do.
   arena.stop();
   if (options.bare_pairs > 0) {
-    wait_for_sockets_to_go(sockets + options.connections / 100);
+    // A server that was found here keeps its connections.
+    if (common.url.empty())
+      wait_for_sockets_to_go(sockets + std::min(options.connections, options.bare_pairs) / 100);
     const Result<SlabUse> bare = bare_pairs(
         ours, options.bare_pairs,
         Learned{

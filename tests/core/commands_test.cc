@@ -572,5 +572,21 @@ TEST(Rate, IsTheUsersOverAllConnections) {
   for (int i = 0; i < 5; i++) EXPECT_EQ(code("key:k", true), "") << "backends have no rate";
 }
 
+// A shard that slept since its last tick, while another took commands of the same user and tenant.
+TEST(Rate, IsOfTheClockAndNotOfAShardsLastTick) {
+  Config config;
+  config.limits.commands_per_second = 10;
+  config.limits.commands_burst = 3;
+  config.limits.tenant_commands_per_second = 10;
+  config.limits.tenant_commands_burst = 3;
+  CommandEngine engine(config);
+  engine.settle(1);
+  engine.clock.now += 5000;
+  Name ann("t", "ann");
+  EXPECT_EQ(engine.engine().user_rates().take(ann, engine.clock.now), 0u);
+  EXPECT_EQ(engine.engine().tenant_rates().take("t", engine.clock.now), 0u);
+  EXPECT_EQ(member(engine.command("ann", "messages.send", R"({"room":"r","content":"x"})"), "code"), "");
+}
+
 }  // namespace
 }  // namespace twinwire::test

@@ -215,16 +215,42 @@ test('a batch over a WebSocket is answered in order, each for itself', async () 
   }
 });
 
-// One POST on a connection of its own.
-const alone = async (server, path) => {
-  const raw = await Raw.connect(server.port);
+const postOn = async (raw, server, path) => {
   const json = '{"room":"r"}';
   raw.write(`POST ${path} HTTP/1.1\r\nHost: 127.0.0.1:${server.port}\r\n` +
     `Content-Type: application/json\r\nContent-Length: ${json.length}\r\n\r\n${json}`);
   const answer = await raw.answer();
-  raw.close();
   return { status: answer.status, wait: Number(answer.headers['retry-after']), ...JSON.parse(answer.body) };
 };
+
+// One POST on a connection of its own.
+const alone = async (server, path) => {
+  const raw = await Raw.connect(server.port);
+  try {
+    return await postOn(raw, server, path);
+  } finally {
+    raw.close();
+  }
+};
+
+test('who writes now and then is never too fast, however long the core slept that takes it', async () => {
+  const server = await Server.start({
+    rates: true, args: ['--shards', '4', '--limits.commands_per_second', '100000', '--limits.commands_burst', '100'],
+  });
+  const connections = await Promise.all(Array.from({ length: 8 }, () => Raw.connect(server.port)));
+  try {
+    // One is in use for a while, so that the others' cores sleep; most of them are not its own. At this rate a
+    // millisecond that a clock is behind counts as a hundred commands.
+    for (let i = 0; i < 8; ++i, await sleep(250)) await postOn(connections[0], server, '/api/typing/stop?id=calm');
+    for (const raw of connections) {
+      const { success, error } = await postOn(raw, server, '/api/typing/stop?id=calm');
+      assert.ok(success, error);
+    }
+  } finally {
+    for (const raw of connections) raw.close();
+    await server.stop();
+  }
+});
 
 test('the rate is the user\'s: a fresh connection for each POST brings nothing new, on any core', async () => {
   const limited = await Server.start({

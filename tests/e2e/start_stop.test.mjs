@@ -258,6 +258,8 @@ for (const kind of ['a path', 'an abstract name']) {
       assert.ok(!manager.texts().some((text) => text.startsWith('STOPPING')));
       assert.deepEqual(await server.end('SIGTERM'), { code: 0, signal: null });
       await manager.until((texts) => texts.includes('STOPPING=1;STATUS=draining'), 'that it stops');
+      // A beat behind it would set the manager's watchdog on the last commits.
+      assert.equal(manager.texts().at(-1), 'STOPPING=1;STATUS=draining');
     } finally {
       await server.stop();
       await manager.stop();

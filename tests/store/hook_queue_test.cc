@@ -183,9 +183,9 @@ TEST_F(HookQueueTest, WhatCannotBeReadIsPassedOver) {
   for (int i = 0; i < 6; i++) events.push_back(life.publish({.text = std::to_string(i)}));
   life.settle();
   auto writes = database.make_write_set();
-  // No room id; a room id and a record of a version that nobody wrote; and a key that is no sequence.
+  // No room id; a room id and a record that says nothing; and a key that is no sequence.
   writes->put(Table::hook, hook_key(events[0]->sequence()), "short");
-  writes->put(Table::hook, hook_key(events[1]->sequence()), std::string(16, 'r') + "\xff nonsense");
+  writes->put(Table::hook, hook_key(events[1]->sequence()), std::string(16, 'r') + "\x01 nonsense");
   writes->put(Table::hook, hook_key(events[3]->sequence()), "");
   writes->put(Table::hook, hook_key(events[4]->sequence()) + "x", "no entry");
   ASSERT_TRUE(database.commit(*writes, Sync::yes));
@@ -209,6 +209,26 @@ TEST_F(HookQueueTest, WhatCannotBeReadIsPassedOver) {
   EXPECT_EQ(next(*queue), (Texts{"2", "4", "5"}));
   EXPECT_EQ(queue->waiting(), 0u);
   EXPECT_EQ(database.size(Table::hook), 0u);
+}
+
+// After a return to an older server: what it cannot read is nobody's damage, and waits.
+TEST_F(HookQueueTest, WhatANewerServerWroteWaitsForOne) {
+  Life life(database, clock, 1, options());
+  auto queue = queue_of(life);
+  std::vector<EventRef> events;
+  for (int i = 0; i < 3; i++) events.push_back(life.publish({.text = std::to_string(i)}));
+  life.settle();
+  auto writes = database.make_write_set();
+  writes->put(Table::hook, hook_key(events[1]->sequence()),
+              std::string(16, 'r') + static_cast<char>(kRecordVersion + 1) + " of tomorrow");
+  ASSERT_TRUE(database.commit(*writes, Sync::yes));
+
+  EXPECT_EQ(next(*queue), (Texts{"0"})) << "what stands in front of it goes";
+  auto stopped = queue->next(10, 1 << 20);
+  ASSERT_FALSE(stopped);
+  EXPECT_NE(stopped.error().sentence.find("newer server"), std::string::npos);
+  EXPECT_EQ(queue->waiting(), 2u);
+  EXPECT_EQ(database.size(Table::hook), 2u);
 }
 
 TEST_F(HookQueueTest, WithoutAHookNothingIsQueued) {

@@ -55,8 +55,9 @@ test('M5 the old /api/sse answers JSON that names the new address', async () => 
   const host = new URL(server.url).host;
   for (const [headers, scheme] of [
     [{ 'x-forwarded-proto': 'https' }, 'wss'], [{ 'x-forwarded-proto': 'HTTPS, http' }, 'wss'],
-    [{ origin: `https://${host}` }, 'wss'], [{ origin: `http://${host}` }, 'ws'],
-    [{ 'x-forwarded-proto': 'http, https' }, 'ws'], [{ 'x-forwarded-proto': 'http', origin: `https://${host}` }, 'ws'],
+    [{ referer: `https://${host}/chat` }, 'wss'], [{ referer: `http://${host}/chat` }, 'ws'],
+    [{ referer: `https://${host}.example/` }, 'ws'], [{ referer: 'https://chat.example/' }, 'ws'],
+    [{ 'x-forwarded-proto': 'http, https' }, 'ws'], [{ 'x-forwarded-proto': 'http', referer: `https://${host}/` }, 'ws'],
   ]) {
     const { url } = await (await fetch(`${server.url}/api/sse`, { headers })).json();
     assert.equal(url, `${scheme}://${host}/ws`, JSON.stringify(headers));
