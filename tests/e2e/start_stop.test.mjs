@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { npmEventSource, npmWebSocket, poll, post, send, sendMany, sleep } from '../support/clients.mjs';
+import { curl, npmEventSource, npmWebSocket, poll, post, send, sendMany, sleep } from '../support/clients.mjs';
 import { Raw } from '../support/raw.mjs';
 import { Server, bin } from '../support/server.mjs';
 import { ServiceManager } from '../support/service_manager.mjs';
@@ -256,7 +256,11 @@ for (const kind of ['a path', 'an abstract name']) {
       process.kill(server.pid, 'SIGCONT');
       await manager.until((texts) => alive(texts) > before, 'that it lives again');
       assert.ok(!manager.texts().some((text) => text.startsWith('STOPPING')));
+      // Streams that are still there are what draining waits for.
+      const feeds = Array.from({ length: 20 }, (_, i) => curl(`${server.url}/api/events?id=u${i}&rooms=r`));
+      await Promise.all(feeds.map((feed) => feed.event('connected')));
       assert.deepEqual(await server.end('SIGTERM'), { code: 0, signal: null });
+      for (const feed of feeds) feed.close();
       await manager.until((texts) => texts.includes('STOPPING=1;STATUS=draining'), 'that it stops');
       // A beat behind it would set the manager's watchdog on the last commits.
       assert.equal(manager.texts().at(-1), 'STOPPING=1;STATUS=draining');
