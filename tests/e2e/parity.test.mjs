@@ -387,11 +387,18 @@ test('every command of the schema has inputs here, and none is left over', () =>
   }
 });
 
+// Who is present is listed in no order: that of a table whose hashes each server keys anew.
+const inOrder = (one) => {
+  if (one.name !== 'presence.list' || one.kind !== 'good') return one;
+  return { ...one, answer: one.answer.replace(/\{"userId":.*\}(?=\])/, (users) => users.split(/(?<=\}),(?=\{)/).sort().join(',')) };
+};
+
 test('answers, errors and events are the same bytes over POST with a session and over WebSocket', async () => {
   const [byPost, bySocket] = await Promise.all([world(OverPost, schema), world(OverWebSocket, schema)]);
   assert.equal(byPost.length, bySocket.length);
   assert.ok(byPost.length > 150, `${byPost.length} inputs`);
-  for (const [i, one] of byPost.entries()) assert.deepEqual(one, bySocket[i], `${one.kind} ${one.name} ${one.data}`);
+  for (const [i, one] of byPost.entries())
+    assert.deepEqual(inOrder(one), inOrder(bySocket[i]), `${one.kind} ${one.name} ${one.data}`);
   const told = byPost.filter(({ kind, told: streams }) => kind === 'good' && streams.some((texts) => texts.length > 0));
   assert.ok(told.length > 25, 'the good ones are told somebody');
 });
