@@ -110,7 +110,7 @@ constexpr DocMember kInviteResult[] = {
 constexpr DocMember kRemoveResult[] = {kEventIdIs, {"removed", "boolean", "Always true."}, kStored};
 constexpr DocMember kUpdateResult[] = {kEventIdIs, kRoomIs, kStored};
 constexpr DocMember kEventResult[] = {kEventIdIs, kStored};
-constexpr DocMember kPresenceResult[] = {{"users", "[PresentUser]", "At most 1000, in no order."},
+constexpr DocMember kPresenceResult[] = {{"users", "[PresentUser]", "At most 1000."},
                                          {"count", "integer", "How many are present."}};
 constexpr DocMember kReceiptResult[] = {{"receipt", "Marks", "The user's marks as they are now."}};
 constexpr DocMember kSignalResult[] = {
@@ -190,7 +190,7 @@ constexpr CommandRow kTable[] = {
      "The user no longer types.",
      {}},
     {"presence.list", Where::room, By::anyone, Right::presence, kRoomOnly, presence_list,
-     "Who is present in the room, in no order; at most 1,000 are named.", kPresenceResult},
+     "Who is present in the room, in no order.", kPresenceResult},
     {"presence.set",
      Where::room,
      By::users,
